@@ -1,0 +1,33 @@
+import type { Fault } from '../api/fault.ts';
+import { TelosError } from '../base/errors.ts';
+
+/** What can go wrong with a store operation, in the words of the Kubernetes API. */
+export type StoreErrorCode =
+  /** No such resource. */
+  | 'NotFound'
+  /** Create: the name is taken. */
+  | 'AlreadyExists'
+  /** A precondition (resourceVersion, uid) no longer holds: read again and decide anew. */
+  | 'Conflict'
+  /** The resource breaks its schema; `faults` says where. Trying again is useless. */
+  | 'Invalid'
+  /** The watch version or list token is too old: list again. */
+  | 'Gone'
+  /** The store cannot be reached, read or written now; trying later may help. */
+  | 'Unavailable';
+
+export class StoreError extends TelosError {
+  declare readonly code: StoreErrorCode;
+  /** Only for Invalid; empty otherwise. */
+  readonly faults: readonly Fault[];
+
+  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions & { faults?: readonly Fault[] }) {
+    super(code, message, options);
+    this.faults = options?.faults ?? [];
+  }
+}
+
+/** Whether an error is a StoreError of the given code. */
+export function isStoreError(error: unknown, code: StoreErrorCode): error is StoreError {
+  return error instanceof StoreError && error.code === code;
+}

@@ -167,13 +167,23 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
   },
 };
 
+const apiVersions: ReadonlyMap<Kind, readonly string[]> = new Map(
+  Object.values(kinds).map(({ kind, group, versions }) => [
+    kind,
+    versions.map((version) => (group === '' ? version : `${group}/${version}`)),
+  ]),
+);
+
 export const kindNames = Object.keys(kinds) as readonly Kind[];
 
-/** The apiVersion in which Telos writes a kind. */
+/** Every apiVersion in which a kind may be written, the one that is stored last. */
+export function apiVersionsOf(kind: Kind): readonly string[] {
+  return apiVersions.get(kind) ?? [];
+}
+
+/** The apiVersion in which Telos stores and writes a kind. */
 export function apiVersionOf(kind: Kind): string {
-  const { group, versions } = kinds[kind];
-  const stored = versions.at(-1) ?? '';
-  return group === '' ? stored : `${group}/${stored}`;
+  return apiVersionsOf(kind).at(-1) ?? '';
 }
 
 /** Finds a kind by any name a user may call it: kind, plural, singular or short, in any case. */

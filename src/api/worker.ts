@@ -119,16 +119,22 @@ export function effectiveWorker(spec: Execution): Worker {
   };
 }
 
+/** CEL for the type in force, '' when there is none; the same order as in `effectiveWorker`. */
+export const typeInForce =
+  "(has(self.worker) && has(self.worker.type) && self.worker.type != '' ? self.worker.type : has(self.type) ? self.type : '')";
+
 const commandRule = {
-  rule: "!((has(self.worker) && has(self.worker.type) ? self.worker.type : has(self.type) ? self.type : '') == 'command') || has(self.command)",
-  message: 'command is required for type command',
+  rule: `${typeInForce} != 'command' || has(self.command)`,
+  message: 'is required for type command',
+  fieldPath: '.command',
 };
 const commandOnlyRule = {
-  rule: "!has(self.command) || (has(self.worker) && has(self.worker.type) ? self.worker.type : has(self.type) ? self.type : '') == 'command'",
-  message: 'command goes with type: command',
+  rule: `!has(self.command) || ${typeInForce} == 'command'`,
+  message: 'goes with type: command',
+  fieldPath: '.command',
 };
 const typeRule = {
-  rule: "has(self.workerPoolRef) || (has(self.worker) && has(self.worker.type) && self.worker.type != '') || (has(self.type) && self.type != '')",
+  rule: `has(self.workerPoolRef) || ${typeInForce} != ''`,
   message: 'one of type, worker.type and workerPoolRef is required',
 };
 

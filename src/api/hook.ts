@@ -65,7 +65,12 @@ export const HookWebhook = z
 /** One entry of `spec.onCompletion.hooks`: who must be told when a Task ends. */
 export const Hook = z.object({
   name: z.string().min(1).max(63).regex(dnsLabel).describe('Unique among the hooks: a DNS label.'),
-  phases: z.array(TerminalPhase).max(2).optional().describe('The phases to tell of. Default: both.'),
+  phases: z
+    .array(TerminalPhase)
+    .max(2)
+    .optional()
+    .describe('The phases to tell of. Default: both.')
+    .meta({ 'x-kubernetes-list-type': 'set' }),
   filter: z
     .string()
     .min(1)

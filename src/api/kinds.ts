@@ -69,6 +69,7 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
       { name: 'Type', type: 'string', path: '.spec.type' },
       { name: 'Phase', type: 'string', path: '.status.phase' },
       { name: 'Spawner', type: 'string', path: '.metadata.labels.kelos\\.dev/taskspawner' },
+      { name: 'Worker Type', type: 'string', path: '.spec.worker.type', wide: true },
       { name: 'Message', type: 'string', path: '.status.message', wide: true },
       age,
     ],

@@ -26,7 +26,7 @@ export const TaskSpec = z.object(taskFields).meta({
   'x-kubernetes-validations': [
     ...executionRules,
     {
-      rule: `${typeInForce} == 'command' || (has(self.prompt) && self.prompt != '')`,
+      rule: `has(self.prompt) || ${typeInForce} == 'command'`,
       message: 'is required (only type command goes without)',
       fieldPath: '.prompt',
     },

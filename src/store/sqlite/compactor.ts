@@ -24,6 +24,8 @@ export class Compactor {
   readonly #onFailure: (error: Error) => void;
   #cancel: () => void = () => {};
   #running: Promise<void> | undefined;
+  /** Set by each tick, also while a run is under way: time went on since it looked. */
+  #due = false;
   #stopped = false;
 
   constructor(writer: Writer, clock: Clock, onFailure: (error: Error) => void) {
@@ -34,6 +36,7 @@ export class Compactor {
 
   start(): void {
     this.#cancel = this.#clock.after(tickMs, () => {
+      this.#due = true;
       this.#running ??= this.#run()
         .catch((thrown: unknown) => this.#onFailure(toError(thrown)))
         .finally(() => {
@@ -51,13 +54,17 @@ export class Compactor {
   }
 
   async #run(): Promise<void> {
-    for (const step of [removeOldEvents, compactHistory]) {
-      let more = true;
-      while (more && !this.#stopped) {
-        more = await this.#writer.write(step);
-        // Whoever waits to write or read comes first.
-        await turn();
-      }
+    while (this.#due && !this.#stopped) {
+      this.#due = false;
+      await this.#exhaust(removeOldEvents);
+      await this.#exhaust(compactHistory);
+    }
+  }
+
+  async #exhaust(step: (transaction: Transaction) => boolean): Promise<void> {
+    while (!this.#stopped && (await this.#writer.write(step))) {
+      // Whoever waits to write or read comes first.
+      await turn();
     }
   }
 }

@@ -1,0 +1,294 @@
+import type { Clock } from '../base/clock.ts';
+import { toError } from '../base/errors.ts';
+import { Connection, type Exchange, ExchangeError, maxLifeMs } from './connection.ts';
+import { DialError, Dialer } from './dialer.ts';
+import type { EgressPolicy } from './policy.ts';
+import { ResolveError, Resolver } from './resolver.ts';
+import {
+  type Judged,
+  judgeAddresses,
+  judgeUrl,
+  type Refusal,
+  type RefusalStage,
+  type Target,
+} from './target.ts';
+
+/** What `telos egress check` says of a URL. */
+export interface EgressVerdict {
+  readonly url: string;
+  readonly verdict: 'allowed' | 'refused';
+  /** Where in the fixed order it was refused. */
+  readonly stage?: RefusalStage;
+  /** One line. */
+  readonly reason: string;
+  /** What the name resolved to; the literal itself. */
+  readonly addresses: readonly string[];
+}
+
+/** One POST. */
+export interface EgressRequest {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | string;
+  /** For everything together: DNS, connecting, TLS, answer. Milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/** Milliseconds. A connection that was open already has no DNS, connect and TLS part. */
+export interface SendTimings {
+  readonly durationMs: number;
+  readonly dnsMs?: number | undefined;
+  readonly connectMs?: number | undefined;
+  readonly tlsMs?: number | undefined;
+  readonly firstByteMs?: number | undefined;
+}
+
+/** What came of a POST. Messages show the origin at most, never a path, a query or a header. */
+export type SendOutcome =
+  | {
+      readonly kind: 'answered';
+      readonly status: number;
+      readonly headers: Readonly<Record<string, string>>;
+      /** At most the first 4 KiB. */
+      readonly body: Uint8Array;
+      readonly address: string;
+      readonly timings: SendTimings;
+    }
+  /** The policy said no, and no socket was opened. Stage `dns` may heal; every other is final. */
+  | {
+      readonly kind: 'refused';
+      readonly stage: RefusalStage;
+      readonly message: string;
+      readonly timings: SendTimings;
+    }
+  | {
+      readonly kind: 'failed';
+      readonly reason: 'DNS' | 'Connect' | 'TLS' | 'Reset' | 'Timeout' | 'Proxy';
+      readonly message: string;
+      readonly address?: string | undefined;
+      readonly timings: SendTimings;
+    };
+
+export interface EgressDeps {
+  readonly clock: Clock;
+  /** Told `address:port` of each socket before it is opened: what counts dials. */
+  readonly onDial?: ((address: string) => void) | undefined;
+}
+
+/** URLs whose judgement is remembered. */
+const maxJudged = 4096;
+
+/** Why a request was given up: told apart from the caller's own abort. */
+class TimedOut extends Error {}
+
+type Phases = { dnsMs?: number; connectMs?: number; tlsMs?: number; firstByteMs?: number };
+
+/**
+ * The only way out for what a resource can aim: decides whether a connection may be made, and makes it.
+ *
+ * G1. Judgement goes in a fixed order: text, name, port, address; a name's addresses are vetted each time one
+ *     of them is dialled.
+ * G2. Only a vetted address is dialled, and a refusal opens no socket.
+ * G3. Redirects, proxy variables, alternative services and authentication challenges are not followed.
+ * G4. A connection carries one request at a time and lives 60 s at most.
+ */
+export class EgressGuard {
+  readonly #policy: EgressPolicy;
+  readonly #clock: Clock;
+  readonly #resolver: Resolver;
+  readonly #dialer: Dialer;
+  readonly #judged = new Map<string, Judged>();
+  /** Open connections that carry nothing now, by origin; the one used last is taken first. */
+  readonly #idle = new Map<string, Connection[]>();
+  readonly #open = new Set<Connection>();
+  #isClosed = false;
+
+  constructor(policy: EgressPolicy, { clock, onDial = () => {} }: EgressDeps) {
+    this.#policy = policy;
+    this.#clock = clock;
+    this.#resolver = new Resolver(policy.dnsServers, clock);
+    this.#dialer = new Dialer({ proxy: policy.proxy, caPem: policy.caPem, clock, onDial });
+  }
+
+  /** Tells whether and where it would connect. Asks DNS at most; connects nowhere. */
+  async check(url: string, signal: AbortSignal): Promise<EgressVerdict> {
+    const judged = judgeUrl(url, this.#policy);
+    if (!judged.ok) return refusedVerdict(url, judged.refusal, []);
+    const { target } = judged;
+    if (target.isLiteral) {
+      return { url, verdict: 'allowed', reason: 'allowed: the address is vetted', addresses: [target.host] };
+    }
+    try {
+      const addresses = await this.#resolver.resolve(target.host, signal);
+      const refusal = judgeAddresses(target, addresses, this.#policy);
+      if (refusal !== undefined) return refusedVerdict(url, refusal, addresses);
+      return { url, verdict: 'allowed', reason: 'allowed: every address is vetted', addresses };
+    } catch (thrown) {
+      signal.throwIfAborted();
+      return refusedVerdict(url, { stage: 'dns', reason: toError(thrown).message }, []);
+    }
+  }
+
+  /** One POST. Never throws for what receivers, networks and policy do. @throws the signal's reason when it aborts */
+  async send(request: EgressRequest, signal: AbortSignal): Promise<SendOutcome> {
+    const began = this.#clock.monotonic();
+    const phases: Phases = {};
+    const timings = (): SendTimings => ({ durationMs: this.#clock.monotonic() - began, ...phases });
+    const judged = this.#judge(request.url);
+    if (!judged.ok) return refusedOutcome(judged.refusal, timings());
+    const { target } = judged;
+    const limit = new AbortController();
+    const giveUp = (): void => limit.abort(signal.reason);
+    if (signal.aborted) throw toError(signal.reason);
+    signal.addEventListener('abort', giveUp, { once: true });
+    const cancel = this.#clock.after(request.timeoutMs, () => limit.abort(new TimedOut()));
+    try {
+      return await this.#exchange(target, request, limit.signal, phases, timings);
+    } catch (thrown) {
+      if (signal.aborted) throw thrown;
+      return failure(thrown, target, request.timeoutMs, timings());
+    } finally {
+      cancel();
+      signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  /** Closes every connection. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#open].map((connection) => connection.destroy()));
+  }
+
+  #judge(url: string): Judged {
+    let judged = this.#judged.get(url);
+    if (judged === undefined) {
+      judged = judgeUrl(url, this.#policy);
+      if (this.#judged.size >= maxJudged) this.#judged.clear();
+      this.#judged.set(url, judged);
+    }
+    return judged;
+  }
+
+  async #exchange(
+    target: Target,
+    request: EgressRequest,
+    signal: AbortSignal,
+    phases: Phases,
+    timings: () => SendTimings,
+  ): Promise<SendOutcome> {
+    const exchange: Exchange = { path: target.path, headers: request.headers, body: request.body };
+    const reused = this.#takeIdle(target);
+    if (reused !== undefined) {
+      try {
+        return await this.#post(reused, exchange, signal, phases, timings);
+      } catch (thrown) {
+        // The other side may close an idle connection in the very moment that it is used again.
+        if (!(thrown instanceof ExchangeError) || thrown.answered) throw thrown;
+      }
+    }
+    const connected = await this.#connect(target, signal, phases);
+    if (!(connected instanceof Connection)) return refusedOutcome(connected, timings());
+    return this.#post(connected, exchange, signal, phases, timings);
+  }
+
+  async #connect(target: Target, signal: AbortSignal, phases: Phases): Promise<Connection | Refusal> {
+    const { monotonic } = this.#clock;
+    const before = monotonic();
+    const addresses = target.isLiteral ? [target.host] : await this.#resolver.resolve(target.host, signal);
+    if (!target.isLiteral) {
+      phases.dnsMs = monotonic() - before;
+      const refusal = judgeAddresses(target, addresses, this.#policy);
+      if (refusal !== undefined) return refusal;
+    }
+    const dialled = await this.#dialer.dial(target, addresses, signal);
+    phases.connectMs = dialled.connectMs;
+    phases.tlsMs = dialled.tlsMs;
+    const connection = new Connection(dialled.socket, target, dialled.address, monotonic(), () =>
+      this.#forget(connection),
+    );
+    this.#open.add(connection);
+    return connection;
+  }
+
+  async #post(
+    connection: Connection,
+    exchange: Exchange,
+    signal: AbortSignal,
+    phases: Phases,
+    timings: () => SendTimings,
+  ): Promise<SendOutcome> {
+    const sentAt = this.#clock.monotonic();
+    const answer = await connection.post(exchange, signal, this.#clock.monotonic);
+    phases.firstByteMs = answer.firstByteAt - sentAt;
+    this.#giveBack(connection);
+    const { status, headers, body } = answer;
+    return { kind: 'answered', status, headers, body, address: connection.address, timings: timings() };
+  }
+
+  #takeIdle({ origin }: Target): Connection | undefined {
+    const idle = this.#idle.get(origin);
+    for (let connection = idle?.pop(); connection !== undefined; connection = idle?.pop()) {
+      if (connection.isOpen && !this.#isOld(connection)) return connection;
+      void connection.destroy();
+    }
+    return undefined;
+  }
+
+  #giveBack(connection: Connection): void {
+    if (this.#isClosed || this.#isOld(connection)) {
+      void connection.destroy();
+      return;
+    }
+    const { origin } = connection.target;
+    const idle = this.#idle.get(origin);
+    if (idle === undefined) this.#idle.set(origin, [connection]);
+    else idle.push(connection);
+  }
+
+  #isOld(connection: Connection): boolean {
+    return this.#clock.monotonic() - connection.openedAt >= maxLifeMs;
+  }
+
+  #forget(connection: Connection): void {
+    this.#open.delete(connection);
+    const { origin } = connection.target;
+    const idle = this.#idle.get(origin);
+    const index = idle?.indexOf(connection) ?? -1;
+    if (index >= 0) idle?.splice(index, 1);
+    if (idle?.length === 0) this.#idle.delete(origin);
+  }
+}
+
+function refusedVerdict(url: string, refusal: Refusal, addresses: readonly string[]): EgressVerdict {
+  return { url, verdict: 'refused', stage: refusal.stage, reason: refusal.reason, addresses };
+}
+
+function refusedOutcome({ stage, reason }: Refusal, timings: SendTimings): SendOutcome {
+  return { kind: 'refused', stage, message: reason, timings };
+}
+
+function failure(thrown: unknown, target: Target, timeoutMs: number, timings: SendTimings): SendOutcome {
+  const failed = (
+    reason: (SendOutcome & { kind: 'failed' })['reason'],
+    message: string,
+    address?: string,
+  ): SendOutcome => ({
+    kind: 'failed',
+    reason,
+    message,
+    timings,
+    ...(address === undefined ? {} : { address }),
+  });
+  if (thrown instanceof TimedOut)
+    return failed('Timeout', `${target.origin} did not answer within ${timeoutMs} ms`);
+  if (thrown instanceof DialError) return failed(thrown.code, thrown.message, thrown.address);
+  if (thrown instanceof ResolveError) {
+    if (thrown.code !== 'TooMany') return failed('DNS', thrown.message);
+    return { kind: 'refused', stage: 'dns', message: `blocked: ${thrown.message}`, timings };
+  }
+  const error = toError(thrown);
+  return failed(
+    'Reset',
+    `${target.origin}: ${error instanceof ExchangeError ? error.message : 'the connection broke'}`,
+  );
+}

@@ -2,8 +2,10 @@ import { nearest } from '../base/nearest.ts';
 import { escapeControls } from '../base/text.ts';
 import { admit } from './admission.ts';
 import type { Fault } from './fault.ts';
-import { parseFieldPath } from './field-path.ts';
+import { type FieldPath, parseFieldPath } from './field-path.ts';
+import { filterFaults, hooksAnnotationFaults } from './hook-check.ts';
 import { type Draft, findKind, type Kind, kindNames } from './kinds.ts';
+import { onCompletionAnnotation } from './names.ts';
 import { type Position, readYaml, type YamlDocument, type YamlFault } from './yaml-source.ts';
 
 /** Largest manifest file, in bytes. */
@@ -68,11 +70,38 @@ export function checkManifest(document: ManifestDocument): {
   readonly draft: Draft | undefined;
   readonly faults: readonly ManifestFault[];
 } {
-  const { kind, faults } = kindOf(document.object);
-  if (kind === undefined) return { kind, draft: undefined, faults: locateAll(document, faults) };
+  const known = kindOf(document.object);
+  if (known.kind === undefined)
+    return { ...known, draft: undefined, faults: locateAll(document, known.faults) };
+  const { kind } = known;
   const admission = admit(kind, document.object, { part: 'main', unknownFields: 'refuse' });
-  const draft = admission.faults.length === 0 ? (admission.object as unknown as Draft) : undefined;
-  return { kind, draft, faults: locateAll(document, admission.faults) };
+  const draft = admission.object as unknown as Draft;
+  // What a store takes may still be a mistake that only shows when a Task ends.
+  const faults = admission.faults.length > 0 ? admission.faults : manifestHookFaults(draft);
+  return { kind, draft: faults.length === 0 ? draft : undefined, faults: locateAll(document, faults) };
+}
+
+/** Judges hooks beyond what a schema can say: filters, and those that stand as JSON in an annotation. */
+function manifestHookFaults(draft: Draft): readonly Fault[] {
+  if (draft.kind === 'Task') return annotationFaults(draft.metadata.annotations, ['metadata']);
+  if (draft.kind !== 'TaskSpawner') return [];
+  const { onCompletion, taskTemplate } = draft.spec;
+  return [
+    ...(onCompletion === undefined
+      ? []
+      : filterFaults(onCompletion.hooks, ['spec', 'onCompletion', 'hooks'])),
+    ...annotationFaults(taskTemplate.metadata?.annotations, ['spec', 'taskTemplate', 'metadata']),
+  ];
+}
+
+function annotationFaults(
+  annotations: Readonly<Record<string, string>> | undefined,
+  parent: FieldPath,
+): readonly Fault[] {
+  const text = annotations?.[onCompletionAnnotation];
+  // In a template the text is not JSON before it is rendered.
+  if (text === undefined || text.includes('{{')) return [];
+  return hooksAnnotationFaults(text, [...parent, 'annotations', onCompletionAnnotation]);
 }
 
 /** A fault as one line: `file:line:column: path: message`. */

@@ -16,7 +16,7 @@ const rules = compileRuleCheck(schema);
  * Judges a list of hooks wherever it stands: by the rules that `spec.onCompletion.hooks` has in the schema, and
  * whether its filters are CEL, which a schema cannot say. Unknown fields are faults.
  */
-export function hooksFaults(hooks: unknown, root: FieldPath): readonly Fault[] {
+function hooksFaults(hooks: unknown, root: FieldPath): readonly Fault[] {
   const faults: Fault[] = [];
   const pruned = pruner.prune(hooks, root, faults, faults);
   const misshapen = shape.faults(pruned, root);

@@ -152,12 +152,17 @@ function judgeField(
 function headFaults(kind: Kind, given: Readonly<Record<string, unknown>>): Fault[] {
   const faults: Fault[] = [];
   if (given['kind'] !== kind) faults.push({ path: 'kind', message: `must be ${kind}` });
-  const served = apiVersionsOf(kind);
   const version = given['apiVersion'];
-  if (!served.some((known) => known === version)) {
-    const right = typeof version === 'string' ? nearest(version, served) : undefined;
-    const remedy = right === undefined ? '' : `: did you mean ${right}?`;
-    faults.push({ path: 'apiVersion', message: `must be ${served.join(' or ')}${remedy}` });
+  if (version === undefined) {
+    faults.push({ path: 'apiVersion', message: `is required: ${apiVersionOf(kind)}` });
+  } else if (!apiVersionsOf(kind).some((served) => served === version)) {
+    faults.push({ path: 'apiVersion', message: apiVersionMessage(kind, version) });
   }
   return faults;
+}
+
+function apiVersionMessage(kind: Kind, version: unknown): string {
+  const served = apiVersionsOf(kind);
+  const right = typeof version === 'string' ? nearest(version, served.toReversed()) : undefined;
+  return `must be ${served.join(' or ')}${right === undefined ? '' : `: did you mean ${right}?`}`;
 }

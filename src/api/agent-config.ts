@@ -57,12 +57,14 @@ export const AgentConfigSpec = z.object({
   mcpServers: z.array(McpServer).max(64).optional(),
 });
 
-export const AgentConfigSchema = z.object({
-  apiVersion: z.string(),
-  kind: z.literal('AgentConfig'),
-  metadata: ObjectMeta,
-  spec: AgentConfigSpec,
-});
+export const AgentConfigSchema = z
+  .object({
+    apiVersion: z.string(),
+    kind: z.literal('AgentConfig'),
+    metadata: ObjectMeta,
+    spec: AgentConfigSpec,
+  })
+  .describe('Instructions, skills and tools that agents are given.');
 
 /** Instructions, skills and tools that agents are given. */
 export type AgentConfig = Omit<z.infer<typeof AgentConfigSchema>, 'metadata'> & { metadata: StoredMeta };

@@ -116,13 +116,15 @@ export const DeliveryStatus = z.object({
 });
 export type DeliveryStatus = z.infer<typeof DeliveryStatus>;
 
-export const DeliverySchema = z.object({
-  apiVersion: z.string(),
-  kind: z.literal('Delivery'),
-  metadata: ObjectMeta,
-  spec: DeliverySpec,
-  status: DeliveryStatus.optional(),
-});
+export const DeliverySchema = z
+  .object({
+    apiVersion: z.string(),
+    kind: z.literal('Delivery'),
+    metadata: ObjectMeta,
+    spec: DeliverySpec,
+    status: DeliveryStatus.optional(),
+  })
+  .describe('The durable record that one hook must be told about one terminal run of one Task.');
 
 /** The durable record that one hook must be told about one terminal run of one Task. */
 export type Delivery = Omit<z.infer<typeof DeliverySchema>, 'metadata'> & { metadata: StoredMeta };

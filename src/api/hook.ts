@@ -88,5 +88,7 @@ export const Hooks = z
   .max(8)
   .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] });
 
+export type Hooks = z.infer<typeof Hooks>;
+
 export const OnCompletion = z.object({ hooks: Hooks });
 export type OnCompletion = z.infer<typeof OnCompletion>;

@@ -309,13 +309,15 @@ export const TaskSpawnerStatus = z.object({
 });
 export type TaskSpawnerStatus = z.infer<typeof TaskSpawnerStatus>;
 
-export const TaskSpawnerSchema = z.object({
-  apiVersion: z.string(),
-  kind: z.literal('TaskSpawner'),
-  metadata: ObjectMeta,
-  spec: TaskSpawnerSpec,
-  status: TaskSpawnerStatus.optional(),
-});
+export const TaskSpawnerSchema = z
+  .object({
+    apiVersion: z.string(),
+    kind: z.literal('TaskSpawner'),
+    metadata: ObjectMeta,
+    spec: TaskSpawnerSpec,
+    status: TaskSpawnerStatus.optional(),
+  })
+  .describe('Turns the work items of one source into Tasks.');
 
 /** What turns the work items of one source into Tasks. */
 export type TaskSpawner = Omit<z.infer<typeof TaskSpawnerSchema>, 'metadata'> & { metadata: StoredMeta };

@@ -20,7 +20,7 @@ const taskFields = {
 
 /** Equality of one field before and after, absent counting as a value. */
 const unchanged = (field: string): string =>
-  `has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`;
+  `has(self.${field}) ? has(oldSelf.${field}) && self.${field} == oldSelf.${field} : !has(oldSelf.${field})`;
 
 export const TaskSpec = z.object(taskFields).meta({
   'x-kubernetes-validations': [
@@ -68,13 +68,15 @@ export const TaskStatus = z.object({
 });
 export type TaskStatus = z.infer<typeof TaskStatus>;
 
-export const TaskSchema = z.object({
-  apiVersion: z.string(),
-  kind: z.literal('Task'),
-  metadata: ObjectMeta,
-  spec: TaskSpec,
-  status: TaskStatus.optional(),
-});
+export const TaskSchema = z
+  .object({
+    apiVersion: z.string(),
+    kind: z.literal('Task'),
+    metadata: ObjectMeta,
+    spec: TaskSpec,
+    status: TaskStatus.optional(),
+  })
+  .describe('One run of an agent or program: what to do, and, in its status, what came of it.');
 
 /** One run of an agent or program: what to do, and, in its status, what came of it. */
 export type Task = Omit<z.infer<typeof TaskSchema>, 'metadata'> & { metadata: StoredMeta };

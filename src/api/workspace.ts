@@ -28,12 +28,14 @@ export const WorkspaceSpec = z.object({
   setupCommand: z.array(z.string()).min(1).optional(),
 });
 
-export const WorkspaceSchema = z.object({
-  apiVersion: z.string(),
-  kind: z.literal('Workspace'),
-  metadata: ObjectMeta,
-  spec: WorkspaceSpec,
-});
+export const WorkspaceSchema = z
+  .object({
+    apiVersion: z.string(),
+    kind: z.literal('Workspace'),
+    metadata: ObjectMeta,
+    spec: WorkspaceSpec,
+  })
+  .describe('The repository that an agent works in.');
 
 /** The repository that an agent works in. */
 export type Workspace = Omit<z.infer<typeof WorkspaceSchema>, 'metadata'> & { metadata: StoredMeta };

@@ -1,0 +1,60 @@
+import { CelError, compileCel } from '../base/cel.ts';
+import type { Fault } from './fault.ts';
+import { type FieldPath, formatFieldPath } from './field-path.ts';
+import { Hooks } from './hook.ts';
+import { compilePruner } from './pruning.ts';
+import { compileSchemaCheck } from './schema-check.ts';
+import { toStructural } from './structural-schema.ts';
+import { compileRuleCheck } from './validation-rules.ts';
+
+const schema = toStructural(Hooks);
+const pruner = compilePruner(schema);
+const shape = compileSchemaCheck(schema);
+const rules = compileRuleCheck(schema);
+
+/**
+ * Judges a list of hooks wherever it stands: by the rules that `spec.onCompletion.hooks` has in the schema, and
+ * whether its filters are CEL, which a schema cannot say. Unknown fields are faults.
+ */
+function hooksFaults(hooks: unknown, root: FieldPath): readonly Fault[] {
+  const faults: Fault[] = [];
+  const pruned = pruner.prune(hooks, root, faults, faults);
+  const misshapen = shape.faults(pruned, root);
+  faults.push(...(misshapen.length > 0 ? misshapen : rules.faults(pruned, undefined, root)));
+  if (misshapen.length === 0) faults.push(...filterFaults(pruned as Hooks, root));
+  return faults;
+}
+
+/** The filters of hooks that are no CEL. */
+export function filterFaults(hooks: Hooks, root: FieldPath): readonly Fault[] {
+  return hooks.flatMap(({ filter }, index) => {
+    const message = filter === undefined ? undefined : celFault(filter);
+    return message === undefined ? [] : [{ path: formatFieldPath([...root, index, 'filter']), message }];
+  });
+}
+
+/**
+ * Judges the value of annotation `kelos.dev/on-completion`. A store lets a bad one through (whoever stamped it, the
+ * Task must run); a person who writes one should hear of it at once.
+ */
+export function hooksAnnotationFaults(text: string, root: FieldPath): readonly Fault[] {
+  const path = formatFieldPath(root);
+  let hooks: unknown;
+  try {
+    hooks = JSON.parse(text);
+  } catch {
+    return [{ path, message: 'must be JSON: the list of hooks that spec.onCompletion.hooks would hold' }];
+  }
+  // Paths inside the text are no fields of the resource, so the message carries them.
+  return hooksFaults(hooks, ['hooks']).map((fault) => ({ path, message: `${fault.path}: ${fault.message}` }));
+}
+
+function celFault(expression: string): string | undefined {
+  try {
+    compileCel(expression);
+    return undefined;
+  } catch (error) {
+    if (error instanceof CelError) return error.message;
+    throw error;
+  }
+}

@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { CelError, compileCel } from '../../src/base/cel.ts';
+
+function evaluate(expression: string, variables: Record<string, unknown> = {}): unknown {
+  return compileCel(expression).evaluate(variables);
+}
+
+function codeOf(run: () => unknown): string {
+  try {
+    run();
+    return 'none';
+  } catch (error) {
+    return error instanceof CelError ? error.code : String(error);
+  }
+}
+
+describe('CEL', () => {
+  it('takes whole JSON numbers as ints and others as doubles', () => {
+    expect(evaluate('x + 1', { x: 2 })).toBe(3n);
+    expect(evaluate('x + 0.5', { x: 2.5 })).toBe(3);
+    expect(evaluate('x == 2 && y == 2.5', { x: 2, y: 2.5 })).toBe(true);
+    expect(evaluate('x + 1', { x: 7n })).toBe(8n);
+  });
+
+  it('sees objects as maps of their own members only', () => {
+    const self = JSON.parse('{"a": {"b": [1, {"c": "d"}]}, "__proto__": 1, "gone": null}') as unknown;
+    expect(evaluate('has(self.a.b) && !has(self.constructor) && !has(self.toString)', { self })).toBe(true);
+    expect(evaluate("self.a.b[1].c == 'd' && '__proto__' in self && size(self) == 3", { self })).toBe(true);
+    expect(evaluate('self.all(key, key != "x") && self.gone == null', { self })).toBe(true);
+    expect(evaluate('has(self.missing)', { self: { missing: undefined } })).toBe(false);
+  });
+
+  it('compares deeply', () => {
+    const self = { a: [1, { b: 'c' }] };
+    expect(evaluate('self == other', { self, other: structuredClone(self) })).toBe(true);
+    expect(evaluate('self == other', { self, other: { a: [1, { b: 'd' }] } })).toBe(false);
+  });
+
+  it('has the strings extension, and patterns that take linear time', () => {
+    expect(evaluate("'a,b'.split(',').size()")).toBe(2n);
+    expect(evaluate("self.matches('^(a+)+$')", { self: `${'a'.repeat(50)}b` })).toBe(false);
+  });
+
+  it('keeps its programs apart: one used up leaves the next evaluation whole', () => {
+    const program = compileCel('self.all(x, self.all(y, x >= 0 || y >= 0))');
+    const long = Array.from({ length: 1000 }, (_, index) => index);
+    expect(codeOf(() => program.evaluate({ self: long }))).toBe('CelLimit');
+    expect(program.evaluate({ self: [1, 2, 3] })).toBe(true);
+  });
+
+  it.each([
+    ['self.', 'CelSyntax'],
+    ['', 'CelSyntax'],
+    ['@step(true)', 'CelSyntax'],
+    ['a'.repeat(2049), 'CelLimit'],
+    [`${'('.repeat(5000)}1${')'.repeat(5000)}`, 'CelLimit'],
+    [`${'['.repeat(33)}1${']'.repeat(33)}`, 'CelLimit'],
+  ])('refuses to compile %.20s with code %s', (expression, code) => {
+    expect(codeOf(() => compileCel(expression))).toBe(code);
+  });
+
+  it.each([
+    ['nobody', {}, 'CelRun'],
+    ['self.x.y', { self: {} }, 'CelRun'],
+    ["self + 'a'", { self: 1 }, 'CelRun'],
+    ['self.size() > 0', { self: Array.from({ length: 10_001 }, () => 0) }, 'CelLimit'],
+    ['[1, 2].all(x, self.all(y, self.all(z, true))) || true', { self: Array(200).fill(1) }, 'CelLimit'],
+  ])('fails to evaluate %s with one line', (expression, variables, code) => {
+    const program = compileCel(expression);
+    expect(codeOf(() => program.evaluate(variables))).toBe(code);
+    expect(() => program.evaluate(variables)).toThrow(/^[^\n]+$/);
+  });
+});

@@ -97,17 +97,23 @@ export class Informer<K extends Kind> {
     while (!signal.aborted) {
       try {
         version ??= await this.#list(signal);
+        const from = version;
         for await (const event of this.#options.store.watch(this.#kind, this.#watchFrom(version, signal))) {
           failures = 0;
           version =
             event.type === 'BOOKMARK' ? event.resourceVersion : event.resource.metadata.resourceVersion;
           if (event.type !== 'BOOKMARK') this.#apply(event.type === 'DELETED', event.resource);
         }
+        // A watch may end at any time. One that brought nothing is begun anew after a pause, lest this loop spins.
+        if (version === from) {
+          failures += 1;
+          await this.#pause(failures, signal);
+        }
       } catch (thrown) {
         if (signal.aborted) return;
         if (isStoreError(thrown, 'Gone')) version = undefined;
         failures += 1;
-        if (!(await this.#waitOut(toError(thrown), failures, signal))) return;
+        await this.#pause(failures, signal, toError(thrown));
       }
     }
   }
@@ -142,22 +148,32 @@ export class Informer<K extends Kind> {
   }
 
   #apply(deleted: boolean, resource: Resource<K>): void {
-    for (const view of this.#views) view.apply(deleted, resource);
+    for (const view of this.#views) {
+      try {
+        view.apply(deleted, resource);
+      } catch (thrown) {
+        // One resource that cannot be read must not keep all others from being seen.
+        this.#options.log.error('a view failed', {
+          kind: this.#kind,
+          key: keyText(keyOf(resource)),
+          error: toError(thrown).message,
+        });
+      }
+    }
   }
 
-  /** Backs off after a failure. False when the signal aborted meanwhile. */
-  async #waitOut(error: Error, failures: number, signal: AbortSignal): Promise<boolean> {
+  /** Backs off after a failure, or until the signal aborts. */
+  async #pause(failures: number, signal: AbortSignal, error?: Error): Promise<void> {
     const delayMs = Math.min(100 * 2 ** Math.min(failures - 1, 10), 30_000) * (1 + Math.random() / 10);
-    const gone = isStoreError(error, 'Gone');
-    this.#options.log[gone ? 'debug' : 'warn']('watching will be tried again', {
-      kind: this.#kind,
-      error: error.message,
-      delayMs: Math.round(delayMs),
-    });
-    return sleep(delayMs, signal, this.#options.clock).then(
-      () => true,
-      () => false,
-    );
+    if (error !== undefined) {
+      this.#options.log[isStoreError(error, 'Gone') ? 'debug' : 'warn']('watching will be tried again', {
+        kind: this.#kind,
+        error: error.message,
+        delayMs: Math.round(delayMs),
+      });
+    }
+    // An abort ends the loop that called, not just the pause.
+    await sleep(delayMs, signal, this.#options.clock).catch(() => {});
   }
 }
 
@@ -165,14 +181,17 @@ export class Informer<K extends Kind> {
 export class Informers {
   readonly #options: InformerOptions;
   readonly #byKind = new Map<Kind, Informer<Kind>>();
+  #running = false;
 
   constructor(options: InformerOptions) {
     this.#options = options;
   }
 
+  /** The informer of a kind. A kind that nobody asked for before `run` has none. */
   of<K extends Kind>(kind: K): Informer<K> {
     let informer = this.#byKind.get(kind);
     if (informer === undefined) {
+      if (this.#running) throw new Error(`nothing follows ${kind}: ask for it before run()`);
       informer = new Informer<Kind>(kind, this.#options);
       this.#byKind.set(kind, informer);
     }
@@ -190,6 +209,7 @@ export class Informers {
 
   /** Follows every kind that was asked for, until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
+    this.#running = true;
     await Promise.all([...this.#byKind.values()].map((informer) => informer.run(signal)));
   }
 }

@@ -24,6 +24,9 @@ export interface WorkqueueOptions {
   readonly maxBackoffMs?: number;
 }
 
+/** Stale heap entries that are not worth clearing away. */
+const staleAllowance = 128;
+
 /**
  * A queue of keys whose resources want looking at.
  *
@@ -41,7 +44,7 @@ export class Workqueue {
   readonly #dirty = new Set<string>();
   readonly #failures = new Map<string, number>();
   /** Due times by the monotonic clock. A heap entry that is not the one in `#dueAt` is stale. */
-  readonly #delayed = new DelayHeap<string>();
+  #delayed = new DelayHeap<string>();
   readonly #dueAt = new Map<string, number>();
   #timer: { readonly due: number; readonly cancel: () => void } | undefined;
   #signal: AbortSignal | undefined;
@@ -54,6 +57,11 @@ export class Workqueue {
   /** Keys that wait for their turn now; delayed ones do not count. */
   get depth(): number {
     return this.#ready.size + this.#dirty.size;
+  }
+
+  /** What is kept for delays: at most a little over twice the keys that are delayed. */
+  get delayed(): number {
+    return this.#delayed.size;
   }
 
   add(key: string): void {
@@ -76,6 +84,7 @@ export class Workqueue {
     if (before !== undefined && before <= due) return;
     this.#dueAt.set(key, due);
     this.#delayed.push(due, key);
+    if (this.#delayed.size > 2 * this.#dueAt.size + staleAllowance) this.#dropStale();
     this.#arm();
   }
 
@@ -135,6 +144,12 @@ export class Workqueue {
     this.#timer?.cancel();
     const { clock } = this.#options;
     this.#timer = { due, cancel: clock.after(Math.max(0, due - clock.monotonic()), () => this.#ring()) };
+  }
+
+  /** A key that is put off for an hour, a hundred times a second, must not leave an hour's entries behind. */
+  #dropStale(): void {
+    this.#delayed = new DelayHeap();
+    for (const [key, due] of this.#dueAt) this.#delayed.push(due, key);
   }
 
   #ring(): void {

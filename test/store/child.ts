@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline';
+import type { Draft } from '../../src/api/kinds.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { StoreError } from '../../src/store/errors.ts';
@@ -12,20 +13,12 @@ function tell(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-function workspace(
-  name: string,
-  size = 0,
-): {
-  apiVersion: string;
-  kind: 'Workspace';
-  metadata: { name: string; annotations: Record<string, string> };
-  spec: { repo: string };
-} {
+function task(name: string, size = 0): Draft<'Task'> {
   return {
     apiVersion: 'kelos.dev/v1alpha2',
-    kind: 'Workspace',
-    metadata: { name, annotations: { fill: 'x'.repeat(size) } },
-    spec: { repo: 'https://example.com/r.git' },
+    kind: 'Task',
+    metadata: { name },
+    spec: { type: 'command', command: ['true'], prompt: 'x'.repeat(size) },
   };
 }
 
@@ -40,15 +33,15 @@ async function main(): Promise<void> {
   tell('open');
   if (role === 'write forever') {
     for (let index = 0; ; index += 1) {
-      await Promise.all([0, 1, 2].map((part) => store.create<'Workspace'>(workspace(`w${index}-${part}`))));
+      await Promise.all([0, 1, 2].map((part) => store.create<'Task'>(task(`w${index}-${part}`))));
       tell(`${index}`);
     }
   }
   for await (const line of createInterface({ input: process.stdin })) {
     const [verb = '', name = '', size = '0'] = line.split(' ');
     try {
-      if (verb === 'create') await store.create<'Workspace'>(workspace(name, Number(size)));
-      if (verb === 'delete') await store.delete('Workspace', { namespace: 'default', name });
+      if (verb === 'create') await store.create<'Task'>(task(name, Number(size)));
+      if (verb === 'delete') await store.delete('Task', { namespace: 'default', name });
       if (verb === 'close') await store.close();
       tell('ok');
     } catch (thrown) {

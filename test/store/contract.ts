@@ -112,6 +112,49 @@ export function storeContract(name: string, open: () => Promise<ContractStore>):
         expect(await names()).toEqual([]);
       });
 
+      test('metadata of the wrong shape is Invalid and says where', async () => {
+        await createTask('there');
+        const shapes: [string, unknown][] = [
+          ['labels', 7],
+          ['labels', { a: 1 }],
+          ['labels', { a: 'not a value!' }],
+          ['annotations', 'text'],
+          ['finalizers', 'text'],
+          ['finalizers', ['not a finalizer!']],
+          ['ownerReferences', [{ name: 'half' }]],
+        ];
+        for (const [field, value] of shapes) {
+          const metadata = { [field]: value };
+          for (const write of [
+            createTask('a', metadata),
+            store.patch('Task', key('there'), { metadata }),
+            store.update<'Task'>(task('there', metadata)),
+          ]) {
+            expect((await refused('Invalid', write)).message).toContain(`metadata.${field}`);
+          }
+        }
+        await refused('Invalid', createTask(7 as unknown as string));
+        await refused('Invalid', store.patch('Task', key('there'), { metadata: 'text' }));
+      });
+
+      test('unknown fields are left out', async () => {
+        const draft = task('a');
+        const odd = {
+          ...draft,
+          spec: { ...draft.spec, odd: 1 },
+          odd: 2,
+          metadata: { ...draft.metadata, odd: 3 },
+        };
+        const created = await store.create<'Task'>(odd);
+        expect(JSON.stringify(created)).not.toContain('odd');
+      });
+
+      test('a rule that compares with the state before is held to on changes', async () => {
+        await createTask('a');
+        const change = store.patch('Task', key('a'), { spec: { command: ['false'] } });
+        expect((await refused('Invalid', change)).message).toContain('cannot change');
+      });
+
       test('a resourceVersion has no place in a new resource', async () => {
         await refused('Invalid', createTask('a', { resourceVersion: '1' }));
       });

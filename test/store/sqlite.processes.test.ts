@@ -52,11 +52,11 @@ test('a watch sees what another process writes', async () => {
   const child = start('obey');
   expect(await child.line()).toBe('open');
   const key = { namespace: 'default', name: 'a' };
-  const appeared = until(here, 'Workspace', key);
+  const appeared = until(here, 'Task', key);
   child.say('create a');
   expect(await child.line()).toBe('ok');
-  expect((await appeared).spec.repo).toBe('https://example.com/r.git');
-  const gone = untilGone(here, 'Workspace', key);
+  expect((await appeared).spec.command).toEqual(['true']);
+  const gone = untilGone(here, 'Task', key);
   child.say('delete a');
   await gone;
 });
@@ -68,7 +68,7 @@ test('after kill -9 every acknowledged write is there, and each write whole', as
   while (acknowledged < 20) acknowledged = Number(await child.line());
   const [, rest] = await Promise.all([child.kill(), child.lines()]);
   acknowledged = Number(rest.at(-1) ?? acknowledged);
-  const page = await (await openStore()).list('Workspace');
+  const page = await (await openStore()).list('Task');
   const names = new Set(page.items.map((item) => item.metadata.name));
   for (let index = 0; index <= acknowledged; index += 1) {
     for (const part of [0, 1, 2]) expect(names).toContain(`w${index}-${part}`);
@@ -106,8 +106,8 @@ test.runIf(hasLimits)(
     expect(await child.line()).toBe('ok');
     child.say('close');
     expect(await child.line()).toBe('ok');
-    const page = await (await openStore()).list('Workspace');
+    const page = await (await openStore()).list('Task');
     expect(page.items.map((item) => item.metadata.name)).toEqual(['big', 'small']);
-    expect(page.items[0]?.metadata.annotations?.['fill']).toHaveLength(200_000);
+    expect(page.items[0]?.spec.prompt).toHaveLength(200_000);
   },
 );

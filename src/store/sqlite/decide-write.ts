@@ -1,14 +1,14 @@
-import { apiVersionOf, findKind, type Kind, kinds } from '../../api/kinds.ts';
+import { admit, type Part } from '../../api/admission.ts';
+import type { Fault } from '../../api/fault.ts';
+import { type Kind, kindNames, kinds, type Resource } from '../../api/kinds.ts';
 import type { ObjectMeta, StoredMeta } from '../../api/meta.ts';
 import { isJsonObject, type JsonObject, jsonEqual } from '../../base/json.ts';
 import { rfc3339 } from '../../base/text.ts';
 import { StoreError } from '../errors.ts';
 import { type Key, keyText } from '../store.ts';
-import { admit } from './admission.ts';
 import { changedMetadata, checkPreconditions, newMetadata, writtenMetadata } from './metadata.ts';
 import { invalid, invalidFaults } from './refusals.ts';
 import type { StoredResource } from './revision.ts';
-import { foldSecret, secretFaults } from './secret-rules.ts';
 
 /** What a write comes to. `put` and `remove` carry the new state, without its version; the JSON is what is stored. */
 export type Decision =
@@ -33,17 +33,11 @@ export function plainJson(value: unknown): JsonObject {
   return copy;
 }
 
-/** The kind of a written resource. @throws StoreError `Invalid` when there is no such kind or version. */
+/** The kind of a written resource. @throws StoreError `Invalid` when there is no such kind. */
 export function writtenKind(object: JsonObject): Kind {
-  const { kind, apiVersion } = object;
-  const known = typeof kind === 'string' ? findKind(kind) : undefined;
-  if (known === undefined || known !== kind) throw invalid('kind', `${JSON.stringify(kind)} is not a kind`);
-  const { group, versions } = kinds[known];
-  const served = versions.map((version) => (group === '' ? version : `${group}/${version}`));
-  if (!served.includes(String(apiVersion))) {
-    throw invalid('apiVersion', `must be ${served.join(' or ')} for kind ${known}`);
-  }
-  return known;
+  const { kind } = object;
+  if (typeof kind === 'string' && Object.hasOwn(kinds, kind)) return kind as Kind;
+  throw invalid('kind', `${JSON.stringify(kind)} is not a kind (${kindNames.join(', ')})`);
 }
 
 /** A new resource under a name that is free. */
@@ -93,7 +87,7 @@ function decideStatus(before: StoredResource, wanted: JsonObject, written: Objec
 /** Deleting: at once, or, while there are finalizers, as a mark. */
 export function decideDelete(before: StoredResource, now: number): Decision {
   const { metadata } = before;
-  if (!metadata.finalizers?.length) return removal(before, metadata);
+  if (!metadata.finalizers?.length) return settled('remove', before, metadata);
   if (metadata.deletionTimestamp !== undefined) return { outcome: 'unchanged', resource: before };
   return settled('put', before, {
     ...metadata,
@@ -108,47 +102,44 @@ function decided(
   kind: Kind,
   before: StoredResource | undefined,
   after: JsonObject & { readonly metadata: StoredMeta },
-  part: 'main' | 'status' | 'all',
+  part: Part,
 ): Decision {
-  const written = kind === 'Secret' ? foldSecret(after) : after;
-  const admitted = admit(
-    kind,
-    { ...written, apiVersion: apiVersionOf(kind) },
-    { before, part, unknownFields: 'prune' },
-  );
-  const faults = kind === 'Secret' ? [...admitted.faults, ...secretFaults(before, written)] : admitted.faults;
+  const written = kind === 'Secret' ? { ...after, type: after['type'] || 'Opaque' } : after;
+  const admitted = admit(kind, written, {
+    before: before as Resource | undefined,
+    part,
+    unknownFields: 'prune',
+  });
+  const faults = [...admitted.faults, ...(kind === 'Secret' ? fixedSecretFaults(before, written) : [])];
   if (faults.length > 0) throw invalidFaults(`${kind} ${keyText(after.metadata)}`, faults);
-  const resource = assemble(kind, admitted.object, after.metadata);
-  if (before === undefined) return settled('put', resource, after.metadata);
+  const resource = admitted.object as unknown as StoredResource;
+  if (before === undefined) return settled('put', resource, resource.metadata);
   const mainChanged = !jsonEqual(mainPart(before), mainPart(resource));
-  if (
-    !mainChanged &&
-    jsonEqual(before['status'], resource['status']) &&
-    jsonEqual(before.metadata, after.metadata)
-  ) {
-    return { outcome: 'unchanged', resource: before };
-  }
-  const metadata =
-    mainChanged && after.metadata.generation !== undefined
-      ? { ...after.metadata, generation: after.metadata.generation + 1 }
-      : after.metadata;
+  const otherChanged =
+    !jsonEqual(before['status'], resource['status']) || !jsonEqual(before.metadata, resource.metadata);
+  if (!mainChanged && !otherChanged) return { outcome: 'unchanged', resource: before };
+  const { generation, ...metadata } = resource.metadata;
+  const counted =
+    generation === undefined ? metadata : { ...metadata, generation: generation + (mainChanged ? 1 : 0) };
   const ends = metadata.deletionTimestamp !== undefined && !metadata.finalizers?.length;
-  return ends ? removal(resource, metadata) : settled('put', resource, metadata);
+  return settled(ends ? 'remove' : 'put', resource, counted);
 }
 
-function assemble(kind: Kind, admitted: JsonObject, metadata: StoredMeta): StoredResource {
-  const { apiVersion: _version, kind: _kind, metadata: _metadata, ...rest } = admitted;
-  return { apiVersion: apiVersionOf(kind), kind, metadata, ...rest };
+/** What the API server does not let change in a Secret, besides what admission knows. */
+function fixedSecretFaults(before: JsonObject | undefined, after: JsonObject): Fault[] {
+  const faults: Fault[] = [];
+  if (before === undefined) return faults;
+  if (before['type'] !== after['type']) faults.push({ path: 'type', message: 'cannot be changed' });
+  if (before['immutable'] === true && after['immutable'] !== true) {
+    faults.push({ path: 'immutable', message: 'cannot be taken back' });
+  }
+  return faults;
 }
 
 /** All but metadata and, where it is written apart, status: what `generation` counts. */
 function mainPart(resource: StoredResource): JsonObject {
   const { metadata: _metadata, status, ...main } = resource;
   return kinds[resource.kind].status || status === undefined ? main : { ...main, status };
-}
-
-function removal(resource: StoredResource, metadata: StoredMeta): Decision {
-  return settled('remove', resource, metadata);
 }
 
 function settled(outcome: 'put' | 'remove', resource: StoredResource, metadata: StoredMeta): Decision {

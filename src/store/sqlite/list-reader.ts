@@ -112,9 +112,10 @@ function currentRows(
 
 /** Keys that changed after the version. */
 function changedKeys(tables: Tables, { kind, namespace }: ListQuery, version: number): Key[] {
+  // The plus keeps SQLite from walking the index of the whole kind: what changed lately is the shorter way.
   return tables.connection
     .all<{ namespace: string; name: string }>(
-      'SELECT DISTINCT namespace, name FROM revision WHERE rv > ? AND kind = ?',
+      'SELECT DISTINCT namespace, name FROM revision WHERE rv > ? AND +kind = ?',
       version,
       kind,
     )

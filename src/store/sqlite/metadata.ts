@@ -6,11 +6,23 @@ import { rfc3339 } from '../../base/text.ts';
 import { conflict, invalid } from './refusals.ts';
 import type { StoredResource } from './revision.ts';
 
-/** Metadata as somebody wrote it: its own shape is checked by admission. */
+/** What the store itself reads of written metadata, before admission has seen it. */
+const texts = ['name', 'generateName', 'namespace', 'uid', 'resourceVersion'] as const;
+
+/**
+ * Metadata as somebody wrote it. Null counts as absent. Collections are looked at by admission, not here.
+ * @throws StoreError `Invalid` when a name or version is not text.
+ */
 export function writtenMetadata(object: JsonObject): ObjectMeta {
   const { metadata } = object;
   if (!isJsonObject(metadata)) throw invalid('metadata', 'must be an object with at least a name');
-  return metadata as ObjectMeta;
+  const written = Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== null));
+  for (const field of texts) {
+    if (written[field] !== undefined && typeof written[field] !== 'string') {
+      throw invalid(`metadata.${field}`, 'must be a string');
+    }
+  }
+  return written;
 }
 
 /** The characters Kubernetes makes names of: no vowels, so that no words come out. */
@@ -52,16 +64,6 @@ export function changedMetadata(before: StoredResource, written: ObjectMeta): St
   for (const field of fixedFields) {
     if (written[field] !== undefined && written[field] !== old[field]) {
       throw invalid(`metadata.${field}`, 'cannot be changed');
-    }
-  }
-  const finalizers = written.finalizers ?? [];
-  if (old.deletionTimestamp !== undefined) {
-    const added = finalizers.find((finalizer) => !old.finalizers?.includes(finalizer));
-    if (added !== undefined) {
-      throw invalid(
-        'metadata.finalizers',
-        `"${added}" cannot be added: the resource is being deleted, finalizers can only be taken away`,
-      );
     }
   }
   const { labels: _l, annotations: _a, finalizers: _f, ownerReferences: _o, ...storeFields } = old;
@@ -111,6 +113,8 @@ function userFields(
   } as Pick<ObjectMeta, 'labels' | 'annotations' | 'finalizers' | 'ownerReferences'>;
 }
 
-function isEmpty(collection: object | undefined | null): boolean {
-  return collection === undefined || collection === null || Object.keys(collection).length === 0;
+function isEmpty(collection: unknown): boolean {
+  if (collection === undefined) return true;
+  // What is no collection at all is left for admission to refuse.
+  return typeof collection === 'object' && collection !== null && Object.keys(collection).length === 0;
 }

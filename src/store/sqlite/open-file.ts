@@ -40,6 +40,10 @@ export async function openFile(path: string, log: Logger): Promise<Connection> {
 
 function prepareDatabase(connection: Connection): void {
   checkOwnership(connection);
+  // Room for two of the usual resources in a page. Counts when the file is made.
+  connection.pragma('page_size = 8192');
+  // In KiB: the indexes of 100,000 resources stay in memory.
+  connection.pragma('cache_size = -16384');
   const mode = connection.pragma('journal_mode = WAL');
   if (mode !== 'wal') {
     throw unavailable(

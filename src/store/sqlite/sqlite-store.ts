@@ -54,7 +54,12 @@ export interface SqliteStoreOptions {
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<ResourceStore> {
   const connection = await openFile(options.path, options.log);
-  return new SqliteStore(new Tables(connection), options);
+  try {
+    return new SqliteStore(new Tables(connection), options);
+  } catch (thrown) {
+    connection.close();
+    throw toStoreError(thrown, connection.path);
+  }
 }
 
 class SqliteStore implements ResourceStore {
@@ -74,9 +79,8 @@ class SqliteStore implements ResourceStore {
     this.#compactor = new Compactor(this.#writer, clock, (error) =>
       log.warn('old history will be removed later', { error: error.message }),
     );
-    // What another process left to collect when it ended is collected here.
-    this.#feed = new WatchFeed(tables, () => this.#garbage.start());
-    this.#garbage.start();
+    this.#feed = new WatchFeed(tables, () => this.#collectForOthers());
+    this.#collectForOthers();
     this.#compactor.start();
   }
 
@@ -116,15 +120,13 @@ class SqliteStore implements ResourceStore {
   watch<K extends Kind>(kind: K, options: WatchOptions): AsyncIterable<WatchEvent<K>> {
     return {
       [Symbol.asyncIterator]: () => {
-        const returned = new AbortController();
-        const { signal } = options;
-        const stop = signal === undefined ? returned.signal : AbortSignal.any([signal, returned.signal]);
-        const events = this.#events(kind, options, stop);
+        const ended = new AbortController();
+        const events = this.#events(kind, options, ended);
         return {
           next: () => events.next() as Promise<IteratorResult<WatchEvent<K>>>,
           return: () => {
             // A generator ends only between two events: wake it, should it be waiting for one.
-            returned.abort();
+            ended.abort();
             return events.return() as Promise<IteratorResult<WatchEvent<K>>>;
           },
         };
@@ -232,17 +234,30 @@ class SqliteStore implements ResourceStore {
     if (transaction.hasGarbage) this.#garbage.start();
   }
 
-  async *#events(kind: Kind, options: WatchOptions, stop: AbortSignal): AsyncGenerator<FeedEvent, void> {
+  /** What another process left to collect when it ended is collected here. */
+  #collectForOthers(): void {
+    if (this.#tables.hasGarbage()) this.#garbage.start();
+  }
+
+  async *#events(
+    kind: Kind,
+    { namespace, labelSelector, resourceVersion, signal }: WatchOptions,
+    ended: AbortController,
+  ): AsyncGenerator<FeedEvent, void> {
+    if (signal?.aborted) return;
     this.#admitCall(kind, {});
-    const { namespace, labelSelector, resourceVersion } = options;
     if (!/^\d{1,15}$/.test(resourceVersion)) {
       throw invalid('resourceVersion', 'is not a version that this store gave');
     }
     const selector = parseLabelSelector(labelSelector);
+    const end = (): void => ended.abort();
+    signal?.addEventListener('abort', end, { once: true });
     try {
-      yield* this.#feed.watch({ kind, namespace, selector, from: Number(resourceVersion) }, stop);
+      yield* this.#feed.watch({ kind, namespace, selector, from: Number(resourceVersion) }, ended.signal);
     } catch (thrown) {
       throw toStoreError(thrown, this.#tables.connection.path);
+    } finally {
+      signal?.removeEventListener('abort', end);
     }
   }
 

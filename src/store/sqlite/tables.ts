@@ -23,6 +23,11 @@ export class Tables {
     return this.#number("SELECT value FROM meta WHERE key = 'compacted'");
   }
 
+  /** Whether there are owners whose dependents still have to go. */
+  hasGarbage(): boolean {
+    return this.connection.first('SELECT 1 FROM garbage LIMIT 1') !== undefined;
+  }
+
   /** Changes whenever another connection commits; never by our own commits. */
   foreignCommits(): number {
     return this.#number('PRAGMA data_version');
@@ -80,7 +85,7 @@ export class Tables {
             limit,
           )
         : this.connection.all<RevisionRow & Record<string, string | number>>(
-            'SELECT rv, type, kind, namespace, name, json FROM revision WHERE rv > ? AND rv <= ? AND kind = ? ORDER BY rv LIMIT ?',
+            'SELECT rv, type, kind, namespace, name, json FROM revision WHERE rv > ? AND rv <= ? AND +kind = ? ORDER BY rv LIMIT ?',
             after,
             upTo,
             kind,

@@ -130,7 +130,7 @@ export class Transaction {
   eventsBefore(time: number, limit: number): Key[] {
     return this.#tables.connection
       .all<{ namespace: string; name: string; at: number }>(
-        "SELECT o.namespace, o.name, r.at FROM object o CROSS JOIN revision r ON r.rv = o.rv WHERE o.kind = 'Event' ORDER BY o.rv LIMIT ?",
+        "SELECT o.namespace, o.name, r.at FROM object o INDEXED BY event_age CROSS JOIN revision r ON r.rv = o.rv WHERE o.kind = 'Event' ORDER BY o.rv LIMIT ?",
         limit,
       )
       .filter(({ at }) => at < time);

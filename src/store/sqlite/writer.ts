@@ -134,11 +134,12 @@ export class Writer {
     const { connection } = this.#tables;
     try {
       connection.rollback();
-    } finally {
-      const error = toStoreError(thrown, connection.path);
-      for (const pending of batch) pending.reject(error);
-      this.#next();
+    } catch {
+      // What made the transaction fail is what people should hear of; the next BEGIN says if this lasts.
     }
+    const error = toStoreError(thrown, connection.path);
+    for (const pending of batch) pending.reject(error);
+    this.#next();
   }
 
   #next(): void {

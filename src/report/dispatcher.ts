@@ -1,5 +1,4 @@
 import type { Delivery } from '../api/delivery.ts';
-import { aborted } from '../base/abort.ts';
 import { DelayHeap } from '../base/delay-heap.ts';
 import { toError } from '../base/errors.ts';
 import { isStoreError } from '../store/errors.ts';
@@ -116,20 +115,24 @@ export class Dispatcher {
 
   /** Works until the signal aborts; then lets attempts under way end and writes what came of them. */
   async run(signal: AbortSignal): Promise<void> {
+    const { clock, informers } = this.#deps;
+    const giveUp = (): (() => void) => clock.after(lastWritesMs, () => this.#lastWrites.abort());
+    const stopping = new Promise<() => void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(giveUp()), { once: true });
+    });
     try {
-      await this.#deps.informers.of('Delivery').synced(signal);
+      await informers.of('Delivery').synced(signal);
     } catch {
       return;
     }
     this.#running = true;
     this.#pump();
     this.#arm();
-    await aborted(signal);
+    const cancelGiveUp = await stopping;
     this.#running = false;
     this.#timer?.cancel();
-    const giveUp = this.#deps.clock.after(lastWritesMs, () => this.#lastWrites.abort());
     if (this.#underWay.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
-    giveUp();
+    cancelGiveUp();
   }
 
   #select(delivery: Delivery): Unsettled | undefined {

@@ -116,7 +116,7 @@ async function buildRequest(
       body: formatted.body,
       timeoutMs: (webhook.timeoutSeconds ?? defaultTimeoutSeconds) * 1000,
     },
-    secretValues: [...Object.values(fromSecret), ...(url.secret ? [url.text] : [])],
+    secretValues: [...Object.values(fromSecret), ...(url.secret ? secretPartsOf(url) : [])],
     secretHeaders: Object.keys(fromSecret),
     secretUrl: url.secret,
   };
@@ -137,6 +137,13 @@ async function targetOf(message: Message, settings: RequestSettings, deps: Reque
   const parsed = parseTarget(requireValue(secret, key).replace(/[\r\n]+$/, ''));
   permitSecret(secret, parsed.target, settings.hookSecrets);
   return { ...parsed, secret: true };
+}
+
+/** What an echo may show of a URL that is a credential: all of it, its path and query, and each long part of them. */
+function secretPartsOf({ text, target }: Target): string[] {
+  const { href, pathname, search } = target;
+  const parts = `${pathname}${search}`.split(/[/?&=]/).filter((part) => part.length >= 8);
+  return [text, href, `${pathname}${search}`, pathname, ...parts].filter((part) => part !== '/');
 }
 
 function parseTarget(text: string): { text: string; target: URL } {

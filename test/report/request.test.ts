@@ -81,7 +81,7 @@ describe('a request', () => {
       prepared: {
         request: { url: 'https://chat.example/T1/xyz', timeoutMs: 3_000 },
         secretUrl: true,
-        secretValues: ['https://chat.example/T1/xyz'],
+        secretValues: expect.arrayContaining(['https://chat.example/T1/xyz', '/T1/xyz']),
       },
     });
   });

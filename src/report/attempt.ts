@@ -1,10 +1,13 @@
 import type { Attempt } from '../api/delivery.ts';
 import type { Clock } from '../base/clock.ts';
+import { toError } from '../base/errors.ts';
 import { clampUtf8, escapeControls } from '../base/text.ts';
 import type { EgressGuard, SendOutcome } from '../egress/guard.ts';
+import { StoreError } from '../store/errors.ts';
 import { redact } from './redact.ts';
 import {
   type Message,
+  type Preparation,
   type PreparedRequest,
   prepareRequest,
   type RequestDeps,
@@ -44,7 +47,7 @@ export async function makeAttempt(
 ): Promise<AttemptResult> {
   const nowMs = deps.clock.now();
   const at = new Date(nowMs).toISOString();
-  const preparation = await prepareRequest(message, { number, nowMs }, settings, deps);
+  const preparation = await prepare(message, { number, nowMs }, settings, deps);
   if (preparation.kind === 'refused') {
     const verdict = tidy(preparation.verdict, []);
     return { verdict, record: recordOf(number, at, verdict), outcome: undefined };
@@ -58,6 +61,17 @@ export async function makeAttempt(
     record: { ...recordOf(number, at, verdict), ...evidence(outcome, prepared.secretValues) },
     outcome,
   };
+}
+
+/** A fault of our own uses up an attempt like any other: it must neither stop the Delivery nor send it for ever. */
+async function prepare(...args: Parameters<typeof prepareRequest>): Promise<Preparation> {
+  try {
+    return await prepareRequest(...args);
+  } catch (thrown) {
+    if (thrown instanceof StoreError) throw thrown;
+    const message = `the request cannot be built: ${toError(thrown).name}`;
+    return { kind: 'refused', verdict: { kind: 'retry', reason: 'Internal', message, health: 'unknown' } };
+  }
 }
 
 /** One line, bounded, without secrets. */

@@ -1,10 +1,11 @@
 import type { Delivery } from '../api/delivery.ts';
-import { DelayHeap } from '../base/delay-heap.ts';
+import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
 import { isStoreError } from '../store/errors.ts';
 import type { View, ViewChange } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyOf, keyText, parseKeyText } from '../store/store.ts';
+import { Agenda } from './agenda.ts';
 import { type AttemptDeps, type AttemptResult, makeAttempt } from './attempt.ts';
 import {
   attemptedStatus,
@@ -14,35 +15,25 @@ import {
   type StatusPatch,
   settledStatus,
 } from './decide-delivery.ts';
-import { FairQueue } from './fair-queue.ts';
 import { Filters } from './filters.ts';
 import type { FirstSight } from './first-sight.ts';
 import { GoneUrls } from './gone-urls.ts';
 import { laneOf } from './lane.ts';
 import type { ReportMetrics } from './metrics.ts';
-import { Origins } from './origins.ts';
 import type { RequestSettings } from './request.ts';
 import { firstStepMs } from './schedule.ts';
 import { writeStatus } from './status-writer.ts';
 
 /** What is kept of a Delivery that is not settled. */
 interface Unsettled {
-  readonly text: string;
   readonly lane: string;
   /** Epoch milliseconds; 0 is at once. */
   readonly dueAt: number;
   readonly version: number;
 }
 
-const maxUnderWay = 256;
-const maxUnderWayPerOrigin = 16;
-
 /** So many whole Deliveries are kept for an attempt that is due now; others are read when their turn comes. */
 const maxWarm = 1024;
-
-/** How often wall time is compared with the monotonic clock: a machine that slept, a clock that was set. */
-const clockCheckMs = 60_000;
-const clockJumpMs = 1_000;
 
 /** How long a Delivery that cannot be read is left alone. */
 const readAgainMs = 1_000;
@@ -55,8 +46,7 @@ const lastWritesMs = 5_000;
  *
  * D1. One attempt at a Delivery at a time, and none before the one before is written.
  * D2. What is sent is what the store holds; what came of it is one write of the status.
- * D3. Origins take turns; one that is sick, full or paused makes no other wait.
- * D4. One timer for all that waits. Due times are wall time in the store and monotonic in memory.
+ * D3. When, and in whose turn, is the agenda's business: one origin makes no other wait.
  */
 export class Dispatcher {
   readonly #deps: RoomDeps;
@@ -67,19 +57,11 @@ export class Dispatcher {
   readonly #view: View<Unsettled>;
   readonly #gone: GoneUrls;
   readonly #filters = new Filters();
-  readonly #queue = new FairQueue({ total: maxUnderWay, perLane: maxUnderWayPerOrigin });
-  readonly #origins = new Origins();
+  readonly #agenda: Agenda;
   readonly #underWay = new Set<string>();
   readonly #warm = new Map<string, Delivery>();
   /** The newest version written or read here, until the view has it: what is older than that is past. */
   readonly #known = new Map<string, number>();
-  /** Monotonic due times; a heap entry that differs is stale. */
-  readonly #dueAt = new Map<string, number>();
-  readonly #delayed = new DelayHeap<string>();
-  /** When closed lanes are to be looked at again, monotonic. */
-  readonly #gates = new DelayHeap<string>();
-  #timer: { readonly due: number; readonly cancel: () => void } | undefined;
-  #clockOffset: number;
   #running = false;
   readonly #lastWrites = new AbortController();
   #idle: (() => void) | undefined;
@@ -96,7 +78,7 @@ export class Dispatcher {
     this.#attempts = attempts;
     this.#metrics = metrics;
     this.#firstSight = firstSight;
-    this.#clockOffset = deps.clock.now() - deps.clock.monotonic();
+    this.#agenda = new Agenda(deps.clock, () => this.#pump());
     this.#gone = new GoneUrls(deps.informers, deps.clock);
     this.#view = deps.informers.of('Delivery').view({
       select: (delivery) => this.#select(delivery),
@@ -110,7 +92,7 @@ export class Dispatcher {
   }
 
   get underWay(): number {
-    return this.#queue.underWay;
+    return this.#agenda.underWay;
   }
 
   /** Works until the signal aborts; then lets attempts under way end and writes what came of them. */
@@ -127,10 +109,9 @@ export class Dispatcher {
     }
     this.#running = true;
     this.#pump();
-    this.#arm();
     const cancelGiveUp = await stopping;
     this.#running = false;
-    this.#timer?.cancel();
+    this.#agenda.disarm();
     if (this.#underWay.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
     cancelGiveUp();
   }
@@ -144,53 +125,37 @@ export class Dispatcher {
     const due = dueAt(delivery);
     if (due <= this.#deps.clock.now() && this.#warm.size < maxWarm) this.#warm.set(text, delivery);
     else this.#warm.delete(text);
-    return { text, lane: laneOf(delivery), dueAt: due, version: Number(delivery.metadata.resourceVersion) };
+    return { lane: laneOf(delivery), dueAt: due, version: Number(delivery.metadata.resourceVersion) };
   }
 
   #onChange({ key, before, now }: ViewChange<Unsettled>): void {
+    const text = keyText(key);
     if (now !== undefined) {
-      this.#schedule(now);
+      this.#schedule(text, now);
       this.#pump();
-      this.#arm();
       return;
     }
-    const text = keyText(key);
     this.#warm.delete(text);
-    this.#dueAt.delete(text);
     this.#known.delete(text);
-    if (before !== undefined) this.#queue.remove(before.lane, text);
+    if (before !== undefined) this.#agenda.drop(text, before.lane);
   }
 
-  /** Puts a Delivery where it waits for its time or its turn (D1: not one that is under way or outdated). */
-  #schedule(entry: Unsettled): void {
-    const { text, lane } = entry;
+  /** Puts a Delivery on the agenda (D1: not one that is under way, or a version that is past). */
+  #schedule(text: string, entry: Unsettled): void {
     if (this.#underWay.has(text)) return;
     const known = this.#known.get(text);
     if (known !== undefined && entry.version < known) return;
     this.#known.delete(text);
-    const { clock } = this.#deps;
-    const delayMs = entry.dueAt - clock.now();
-    if (delayMs > 0) this.#delay(text, delayMs);
-    else {
-      this.#dueAt.delete(text);
-      this.#queue.add(lane, text);
-    }
-  }
-
-  #delay(text: string, delayMs: number): void {
-    const due = this.#deps.clock.monotonic() + delayMs;
-    const before = this.#dueAt.get(text);
-    if (before !== undefined && before <= due) return;
-    this.#dueAt.set(text, due);
-    this.#delayed.push(due, text);
+    this.#agenda.put(text, entry.lane, entry.dueAt);
   }
 
   #pump(): void {
     if (!this.#running) return;
-    for (let next = this.#queue.take(); next !== undefined; next = this.#queue.take()) {
+    for (let next = this.#agenda.take(); next !== undefined; next = this.#agenda.take()) {
       this.#underWay.add(next.key);
       void this.#work(next.key, next.lane);
     }
+    this.#agenda.arm();
   }
 
   async #work(text: string, lane: string): Promise<void> {
@@ -203,13 +168,12 @@ export class Dispatcher {
       this.#deps.log.warn('a Delivery is put off', { delivery: text, error: toError(thrown).message });
     }
     this.#underWay.delete(text);
-    this.#queue.done(lane);
+    this.#agenda.done(lane);
     const entry = this.#view.get(parseKeyText(text));
     if (entry === undefined) this.#known.delete(text);
-    else if (againAfterMs === undefined) this.#schedule(entry);
-    else this.#delay(text, againAfterMs);
+    else if (againAfterMs === undefined) this.#schedule(text, entry);
+    else this.#agenda.put(text, lane, this.#deps.clock.now() + againAfterMs);
     this.#pump();
-    this.#arm();
     if (this.#underWay.size === 0) this.#idle?.();
   }
 
@@ -254,7 +218,7 @@ export class Dispatcher {
     }
   }
 
-  async #attempt(delivery: Delivery, hook: Parameters<typeof attemptedStatus>[1]): Promise<AttemptResult> {
+  async #attempt(delivery: Delivery, hook: Hook): Promise<AttemptResult> {
     const { metadata, spec, status } = delivery;
     const number = (status?.attemptCount ?? 0) + 1;
     const message = { id: spec.id, namespace: metadata.namespace, hook, payload: spec.payload };
@@ -263,8 +227,8 @@ export class Dispatcher {
     let beganAt = this.#deps.clock.monotonic();
     const result = await makeAttempt(message, number, this.#settings, this.#attempts, signal, () => {
       beganAt = this.#deps.clock.monotonic();
-      const seconds = number === 1 ? this.#firstSight.take(metadata.name) : undefined;
-      if (seconds !== undefined) this.#metrics.phaseToPostSeconds.observe(seconds);
+      const seconds = this.#firstSight.take(metadata.name);
+      if (seconds !== undefined && number === 1) this.#metrics.phaseToPostSeconds.observe(seconds);
     });
     this.#metrics.attempts.inc({ reason: result.record.reason });
     if (result.outcome !== undefined)
@@ -274,21 +238,13 @@ export class Dispatcher {
 
   /** Lets the origin's gate know, and closes or opens its lane. */
   #observe(lane: string, { verdict }: AttemptResult): void {
-    const now = this.#deps.clock.monotonic();
     const pauses = verdict.kind === 'retry' && verdict.pausesOrigin === true;
     const pauseMs = pauses ? Math.max(verdict.retryAfterMs ?? 0, firstStepMs) : 0;
-    const { before, after } = this.#origins.observe(lane, { health: verdict.health, pauseMs }, now);
+    const { before, after } = this.#agenda.observe(lane, { health: verdict.health, pauseMs });
     if (after === 'open' && before !== 'open')
       this.#deps.log.warn('an origin fails again and again; its Deliveries wait', { origin: lane });
     if (after === 'closed' && before !== 'closed')
       this.#deps.log.info('an origin answers again', { origin: lane });
-    this.#regate(lane, now);
-  }
-
-  #regate(lane: string, now: number): void {
-    const gate = this.#origins.gate(lane, now);
-    this.#queue.setLimit(lane, gate.limit);
-    if (gate.opensAt !== undefined) this.#gates.push(gate.opensAt, lane);
   }
 
   async #write(text: string, delivery: Delivery, status: StatusPatch): Promise<void> {
@@ -307,6 +263,7 @@ export class Dispatcher {
     const { namespace } = delivery.metadata;
     const { task, hook } = delivery.spec;
     if (phase === 'Retrying' || phase === 'Pending') return;
+    this.#firstSight.take(delivery.metadata.name);
     this.#metrics.settled.inc({ phase, reason: reason ?? '' });
     const fields = {
       delivery: delivery.metadata.name,
@@ -327,47 +284,5 @@ export class Dispatcher {
       'DeliveryFailed',
       `hook ${hook.name} was not told: ${reason}: ${message}`,
     );
-  }
-
-  /** Sets the one timer for whatever comes first (D4). */
-  #arm(): void {
-    if (!this.#running) return;
-    const next = Math.min(this.#delayed.nextDue ?? Infinity, this.#gates.nextDue ?? Infinity);
-    if (next === Infinity || (this.#timer !== undefined && this.#timer.due <= next)) return;
-    this.#timer?.cancel();
-    const now = this.#deps.clock.monotonic();
-    const due = Math.min(next, now + clockCheckMs);
-    this.#timer = { due, cancel: this.#deps.clock.after(Math.max(0, due - now), () => this.#ring()) };
-  }
-
-  #ring(): void {
-    this.#timer = undefined;
-    const now = this.#deps.clock.monotonic();
-    this.#checkClock(now);
-    for (let lane = this.#gates.popDue(now); lane !== undefined; lane = this.#gates.popDue(now))
-      this.#regate(lane, now);
-    for (let due = this.#delayed.nextDue; due !== undefined && due <= now; due = this.#delayed.nextDue) {
-      const text = this.#delayed.popDue(now);
-      if (text !== undefined && this.#dueAt.get(text) === due) this.#due(text);
-    }
-    this.#pump();
-    this.#arm();
-  }
-
-  #due(text: string): void {
-    this.#dueAt.delete(text);
-    const entry = this.#view.get(parseKeyText(text));
-    if (entry !== undefined && !this.#underWay.has(text)) this.#queue.add(entry.lane, text);
-  }
-
-  /** When wall time jumped, what the store says is due by now is due; nothing is put off for it. */
-  #checkClock(now: number): void {
-    const offset = this.#deps.clock.now() - now;
-    if (Math.abs(offset - this.#clockOffset) < clockJumpMs) return;
-    this.#clockOffset = offset;
-    for (const entry of this.#view.values()) {
-      if (this.#dueAt.has(entry.text))
-        this.#delay(entry.text, Math.max(0, entry.dueAt - this.#deps.clock.now()));
-    }
   }
 }

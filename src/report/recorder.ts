@@ -164,11 +164,12 @@ export class Recorder {
 
   /** Creates it; one that is there already is just as good. */
   async #create(draft: Draft<'Delivery'>, seenAt: number | undefined): Promise<void> {
-    if (seenAt !== undefined && draft.metadata.name !== undefined)
-      this.#firstSight.remember(draft.metadata.name, seenAt);
+    const { name = '' } = draft.metadata;
+    if (seenAt !== undefined) this.#firstSight.remember(name, seenAt);
     try {
       await this.#deps.store.create<'Delivery'>(draft);
     } catch (error) {
+      this.#firstSight.take(name);
       if (isStoreError(error, 'AlreadyExists')) return;
       if (!isStoreError(error, 'Invalid') || 'invalid' in draft.spec.hook) throw error;
       // A hook that no store takes must not hold the Task, nor go unseen.

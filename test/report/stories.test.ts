@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Delivery } from '../../src/api/delivery.ts';
 import {
@@ -8,7 +9,8 @@ import {
 } from '../../src/api/names.ts';
 import type { Task } from '../../src/api/task.ts';
 import { recover, redeliver, replay } from '../../src/report/redeliver.ts';
-import { keyOf } from '../../src/store/store.ts';
+import { StoreError } from '../../src/store/errors.ts';
+import { keyOf, type ResourceStore } from '../../src/store/store.ts';
 import { untilGone } from '../support/until.ts';
 import { taskDraft } from './fixtures.ts';
 import { House, keyIn } from './house.ts';
@@ -512,6 +514,56 @@ describe('the engine', () => {
     await Promise.all([waits, stopped]);
     const [delivery] = await house.deliveries();
     expect(delivery?.status).toMatchObject({ phase: 'Retrying', attemptCount: 1, reason: 'Reset' });
+  });
+
+  it('sends what fell due while the machine slept, once it wakes', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 429, headers: { 'retry-after': '7200' } });
+    house.start();
+    await create('fix-7', [{ name: 'a', webhook: { url: receiver.url } }]);
+    await house.setStatus('fix-7', failed);
+    await house.delivery('a', ({ status }) => status?.phase === 'Retrying');
+    receiver.answer = () => ({ status: 200 });
+    house.clock.setWall('2026-01-02T09:00:00Z');
+    house.clock.advance(60_000);
+    expect((await house.delivery('a', settled)).status?.attemptCount).toBe(2);
+  });
+
+  it('waits no longer than it said when the clock is set back', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 404 });
+    house.start();
+    await create('fix-7', [{ name: 'a', webhook: { url: receiver.url } }]);
+    await house.setStatus('fix-7', failed);
+    await house.delivery('a', ({ status }) => status?.phase === 'Retrying');
+    receiver.answer = () => ({ status: 200 });
+    house.clock.setWall('2026-01-01T00:00:00Z');
+    house.clock.advance(5_500);
+    expect((await house.delivery('a', settled)).status?.attemptCount).toBe(2);
+  });
+
+  it('whose store fails after an attempt writes it later, and sends nothing twice', async () => {
+    const receiver = await house.receiver();
+    let failures = 2;
+    const failing = new Proxy(house.store, {
+      get(store, name: keyof ResourceStore) {
+        const method = store[name].bind(store) as (...args: unknown[]) => unknown;
+        if (name !== 'patch') return method;
+        return async (...args: unknown[]) => {
+          if (args[0] !== 'Delivery' || failures === 0) return method(...args);
+          failures -= 1;
+          throw new StoreError('Unavailable', 'the disk is full');
+        };
+      },
+    });
+    const { metrics } = house.start({}, failing);
+    await create('fix-7', [{ name: 'a', webhook: { url: receiver.url } }]);
+    await house.setStatus('fix-7', failed);
+    const delivered = house.delivery('a', settled);
+    while ((await Promise.race([delivered, turn()])) === undefined) house.clock.advance(50);
+    expect((await delivered).status).toMatchObject({ phase: 'Delivered', attemptCount: 1 });
+    expect(receiver.requests).toHaveLength(1);
+    expect(await metrics.metrics()).toContain('telos_delivery_status_errors_total 2');
   });
 
   it('counts what it does', async () => {

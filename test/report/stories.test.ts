@@ -262,6 +262,18 @@ describe('hooks that break the rules', () => {
   });
 });
 
+describe('a hook that aims where Telos may not connect', () => {
+  it('fails at once and says why', async () => {
+    house.start();
+    await create('fix-7', [{ name: 'a', webhook: { url: 'https://169.254.169.254/latest/meta-data/' } }]);
+    await house.setStatus('fix-7', failed);
+    const { status } = await house.delivery('a', settled);
+    expect(status).toMatchObject({ phase: 'Failed', reason: 'Blocked', attemptCount: 1 });
+    expect(status?.message).toContain('blocked');
+    expect(status?.attempts?.[0]?.address).toBeUndefined();
+  });
+});
+
 describe('a filter', () => {
   it('decides who is told, and is visible when it says no or fails', async () => {
     const receiver = await house.receiver();

@@ -30,6 +30,9 @@ export const hookSecretLabel = 'telos.dev/hook-secret';
 /** Annotation on a Delivery: a value that differs from `status.redelivered` asks for a fresh schedule. */
 export const redeliverAnnotation = 'telos.dev/redeliver';
 
+/** Annotation on a Delivery: `"true"` when the completion was too old to tell anybody of when it was first seen. */
+export const expiredAnnotation = 'telos.dev/expired';
+
 /** Label on a Delivery: the name of its Task (left out when it is longer than a label value may be). */
 export const deliveryTaskLabel = 'telos.dev/task';
 
@@ -41,3 +44,6 @@ export const onCompletionFinalizer = 'telos.dev/on-completion';
 
 /** Finalizer: keeps a Task until its process is gone. */
 export const runFinalizer = 'telos.dev/run';
+
+/** Finalizer: Kelos's own. A Task that has it is run by Kelos. */
+export const kelosFinalizer = 'kelos.dev/finalizer';

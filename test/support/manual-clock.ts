@@ -10,8 +10,9 @@ export class ManualClock implements Clock {
     this.#wall = new Date(start).getTime();
   }
 
+  /** Whole milliseconds, as Date.now() gives them, whatever fraction a timer was set for. */
   now(): number {
-    return this.#wall;
+    return Math.floor(this.#wall);
   }
 
   monotonic(): number {

@@ -1,0 +1,159 @@
+import type { Clock } from '../base/clock.ts';
+import { DelayHeap } from '../base/delay-heap.ts';
+import type { Breaker } from './breaker.ts';
+import { FairQueue } from './fair-queue.ts';
+import { Origins } from './origins.ts';
+import type { Health } from './verdict.ts';
+
+const maxUnderWay = 256;
+const maxUnderWayPerLane = 16;
+
+/** How often wall time is compared with the monotonic clock: a machine that slept, a clock that was set. */
+const clockCheckMs = 60_000;
+const clockJumpMs = 1_000;
+
+/** A key that waits for its time. */
+interface Waiting {
+  readonly lane: string;
+  /** Epoch milliseconds, as the store has it. */
+  readonly dueAt: number;
+  /** The same by the monotonic clock. A heap entry with another one is stale. */
+  readonly due: number;
+}
+
+/**
+ * Which Delivery comes next: first its time, then its origin's turn.
+ *
+ * A1. Due times are wall time in the store and monotonic here. A clock that is set back puts nothing off;
+ *     what fell due while the machine slept is due when it wakes.
+ * A2. Lanes take turns, within the limits on all and on each; a lane whose origin is sick or paused is closed.
+ * A3. One timer for all that waits.
+ */
+export class Agenda {
+  readonly #clock: Clock;
+  readonly #onDue: () => void;
+  readonly #queue = new FairQueue({ total: maxUnderWay, perLane: maxUnderWayPerLane });
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #delayed = new DelayHeap<string>();
+  readonly #origins = new Origins();
+  /** When closed lanes are to be looked at again, in origin time. */
+  readonly #gates = new DelayHeap<string>();
+  #timer: { readonly due: number; readonly cancel: () => void } | undefined;
+  #clockOffset: number;
+  /** Time that passed by the wall and not by the monotonic clock: the machine slept, and receivers did not. */
+  #sleptMs = 0;
+
+  /** `onDue` is called when `take` may have something new to give, from a timer only. */
+  constructor(clock: Clock, onDue: () => void) {
+    this.#clock = clock;
+    this.#onDue = onDue;
+    this.#clockOffset = clock.now() - clock.monotonic();
+  }
+
+  /** Keys that were taken and are not done. */
+  get underWay(): number {
+    return this.#queue.underWay;
+  }
+
+  /** Makes a key wait until `dueAt` (epoch milliseconds), or for its turn; of two times the earlier counts. */
+  put(key: string, lane: string, dueAt: number): void {
+    const delayMs = dueAt - this.#clock.now();
+    if (delayMs > 0) {
+      this.#delay(key, lane, dueAt, delayMs);
+      return;
+    }
+    this.#waiting.delete(key);
+    this.#queue.add(lane, key);
+  }
+
+  /** Forgets a key that waits. */
+  drop(key: string, lane: string): void {
+    this.#waiting.delete(key);
+    this.#queue.remove(lane, key);
+  }
+
+  /** The key whose turn it is, which is then under way until `done`. */
+  take(): { readonly lane: string; readonly key: string } | undefined {
+    return this.#queue.take();
+  }
+
+  done(lane: string): void {
+    this.#queue.done(lane);
+  }
+
+  /** Takes note of how an origin behaved, and closes or opens its lane. */
+  observe(
+    lane: string,
+    attempt: { readonly health: Health; readonly pauseMs: number },
+  ): { readonly before: Breaker['state']; readonly after: Breaker['state'] } {
+    const now = this.#originTime();
+    const change = this.#origins.observe(lane, attempt, now);
+    this.#regate(lane, now);
+    return change;
+  }
+
+  /** Sets the timer for whatever comes first (A3). To be called after changes, and once to begin. */
+  arm(): void {
+    const gate = (this.#gates.nextDue ?? Infinity) - this.#sleptMs;
+    const next = Math.min(this.#delayed.nextDue ?? Infinity, gate);
+    if (next === Infinity || (this.#timer !== undefined && this.#timer.due <= next)) return;
+    this.#timer?.cancel();
+    const now = this.#clock.monotonic();
+    const due = Math.min(next, now + clockCheckMs);
+    this.#timer = { due, cancel: this.#clock.after(Math.max(0, due - now), () => this.#ring()) };
+  }
+
+  /** Cancels the timer. */
+  disarm(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #ring(): void {
+    this.#timer = undefined;
+    const now = this.#clock.monotonic();
+    this.#checkClock(now);
+    const originNow = this.#originTime();
+    for (let lane = this.#gates.popDue(originNow); lane !== undefined; lane = this.#gates.popDue(originNow))
+      this.#regate(lane, originNow);
+    for (let due = this.#delayed.nextDue; due !== undefined && due <= now; due = this.#delayed.nextDue) {
+      const key = this.#delayed.popDue(now);
+      const waiting = key === undefined ? undefined : this.#waiting.get(key);
+      if (key === undefined || waiting?.due !== due) continue;
+      this.#waiting.delete(key);
+      this.#queue.add(waiting.lane, key);
+    }
+    this.#onDue();
+    this.arm();
+  }
+
+  #delay(key: string, lane: string, dueAt: number, delayMs: number): void {
+    const due = this.#clock.monotonic() + delayMs;
+    const before = this.#waiting.get(key);
+    if (before !== undefined && before.due <= due) return;
+    this.#waiting.set(key, { lane, dueAt, due });
+    this.#delayed.push(due, key);
+  }
+
+  /** Judges due times anew when wall time jumped: they may come sooner, never later (A1). */
+  #checkClock(now: number): void {
+    const offset = this.#clock.now() - now;
+    const jumpMs = offset - this.#clockOffset;
+    if (Math.abs(jumpMs) < clockJumpMs) return;
+    this.#clockOffset = offset;
+    this.#sleptMs += Math.max(0, jumpMs);
+    for (const [key, { lane, dueAt }] of this.#waiting)
+      this.#delay(key, lane, dueAt, Math.max(0, dueAt - this.#clock.now()));
+  }
+
+  /** Milliseconds as receivers see them pass. */
+  #originTime(): number {
+    return this.#clock.monotonic() + this.#sleptMs;
+  }
+
+  #regate(lane: string, now: number): void {
+    const gate = this.#origins.gate(lane, now);
+    this.#queue.setLimit(lane, gate.limit);
+    if (gate.opensAt !== undefined) this.#gates.push(gate.opensAt, lane);
+  }
+}

@@ -1,0 +1,109 @@
+import type { Attempt } from '../api/delivery.ts';
+import type { Clock } from '../base/clock.ts';
+import { toError } from '../base/errors.ts';
+import { clampUtf8, escapeControls } from '../base/text.ts';
+import type { EgressGuard, SendOutcome } from '../egress/guard.ts';
+import { StoreError } from '../store/errors.ts';
+import { redact } from './redact.ts';
+import {
+  type Message,
+  type Preparation,
+  type PreparedRequest,
+  prepareRequest,
+  type RequestDeps,
+  type RequestSettings,
+} from './request.ts';
+import { judge, type Verdict } from './verdict.ts';
+
+/** How much of an answer is kept. */
+const maxAnswerBytes = 512;
+const maxMessageBytes = 1024;
+
+export interface AttemptDeps extends RequestDeps {
+  readonly guard: Pick<EgressGuard, 'send'>;
+  readonly clock: Clock;
+}
+
+/** What came of an attempt: what it means, and what is kept of it. */
+export interface AttemptResult {
+  readonly verdict: Verdict;
+  readonly record: Attempt;
+  /** Undefined when no request could be built. */
+  readonly outcome: SendOutcome | undefined;
+}
+
+/**
+ * Makes one attempt at a message, the only way there is: a Delivery's and `telos hooks test`'s alike.
+ * `onSend` is called right before the request is handed to the connector.
+ * @throws StoreError when Secrets cannot be read at all: then nothing was sent
+ */
+export async function makeAttempt(
+  message: Message,
+  number: number,
+  settings: RequestSettings,
+  deps: AttemptDeps,
+  signal: AbortSignal,
+  onSend: (prepared: PreparedRequest) => void = () => {},
+): Promise<AttemptResult> {
+  const nowMs = deps.clock.now();
+  const at = new Date(nowMs).toISOString();
+  const preparation = await prepare(message, { number, nowMs }, settings, deps);
+  if (preparation.kind === 'refused') {
+    const verdict = tidy(preparation.verdict, []);
+    return { verdict, record: recordOf(number, at, verdict), outcome: undefined };
+  }
+  const { prepared } = preparation;
+  onSend(prepared);
+  const outcome = await deps.guard.send(prepared.request, signal);
+  const verdict = tidy(judge(outcome, deps.clock.now()), prepared.secretValues);
+  return {
+    verdict,
+    record: { ...recordOf(number, at, verdict), ...evidence(outcome, prepared.secretValues) },
+    outcome,
+  };
+}
+
+/** A fault of our own uses up an attempt like any other: it must neither stop the Delivery nor send it for ever. */
+async function prepare(...args: Parameters<typeof prepareRequest>): Promise<Preparation> {
+  try {
+    return await prepareRequest(...args);
+  } catch (thrown) {
+    if (thrown instanceof StoreError) throw thrown;
+    const message = `the request cannot be built: ${toError(thrown).name}`;
+    return { kind: 'refused', verdict: { kind: 'retry', reason: 'Internal', message, health: 'unknown' } };
+  }
+}
+
+/** One line, bounded, without secrets. */
+function tidy(verdict: Verdict, secretValues: readonly string[]): Verdict {
+  const message = clampUtf8(escapeControls(redact(verdict.message, secretValues)), maxMessageBytes);
+  return { ...verdict, message };
+}
+
+function recordOf(number: number, at: string, verdict: Verdict): Attempt {
+  const reason = verdict.kind === 'delivered' ? 'Delivered' : verdict.reason;
+  return { number, at, reason, message: verdict.message };
+}
+
+function evidence(outcome: SendOutcome, secretValues: readonly string[]): Partial<Attempt> {
+  const { durationMs, dnsMs, connectMs, tlsMs, firstByteMs } = outcome.timings;
+  const times = { durationMs, dnsMs, connectMs, tlsMs, firstByteMs };
+  const whole = Object.fromEntries(
+    Object.entries(times).flatMap(([name, ms]) => (ms === undefined ? [] : [[name, Math.round(ms)]])),
+  );
+  if (outcome.kind === 'refused') return whole;
+  if (outcome.kind === 'failed')
+    return outcome.address === undefined ? whole : { ...whole, address: outcome.address };
+  const answer = answerHead(outcome.body, secretValues);
+  return {
+    ...whole,
+    httpStatus: outcome.status,
+    address: outcome.address,
+    ...(answer === '' ? {} : { answer }),
+  };
+}
+
+function answerHead(body: Uint8Array, secretValues: readonly string[]): string {
+  const text = redact(Buffer.from(body).toString('utf8'), secretValues);
+  return clampUtf8(escapeControls(text), maxAnswerBytes);
+}

@@ -1,0 +1,148 @@
+import type { Attempt, Delivery, DeliveryPhase, DeliveryReason, DeliveryStatus } from '../api/delivery.ts';
+import { isSettled } from '../api/delivery.ts';
+import { Hook } from '../api/hook.ts';
+import { expiredAnnotation, redeliverAnnotation } from '../api/names.ts';
+import { clampUtf8, rfc3339 } from '../base/text.ts';
+import { defaultMaxAttempts, retryDelayMs } from './schedule.ts';
+import type { Verdict } from './verdict.ts';
+
+/** Whether somebody asked for a fresh schedule that was not begun yet. */
+export function redeliverRequested(delivery: Delivery): boolean {
+  const wanted = requestOf(delivery);
+  return wanted !== undefined && wanted !== delivery.status?.redelivered;
+}
+
+/** Whether a Delivery needs the dispatcher. */
+export function needsDispatch(delivery: Delivery): boolean {
+  return !isSettled(delivery) || redeliverRequested(delivery);
+}
+
+/** When the next attempt is due, in epoch milliseconds; 0 is at once. */
+export function dueAt(delivery: Delivery): number {
+  if (redeliverRequested(delivery)) return 0;
+  const epochMs = Date.parse(delivery.status?.nextAttemptAt ?? '');
+  return Number.isNaN(epochMs) ? 0 : epochMs;
+}
+
+/** What is to be done when a Delivery is due. */
+export type DeliveryStep =
+  | { readonly do: 'send'; readonly hook: Hook }
+  | {
+      readonly do: 'settle';
+      readonly phase: 'Failed' | 'Skipped';
+      readonly reason: DeliveryReason;
+      readonly message: string;
+    };
+
+export interface StepDeps {
+  /** Evaluates a filter over the payload. @throws Error with a message for people */
+  readonly filter: (expression: string, payload: Delivery['spec']['payload']) => unknown;
+  /** Whether a receiver said lately that this hook URL is gone for good. */
+  readonly isGone: (url: string) => boolean;
+}
+
+/** Decides from the Delivery alone. What a person asked to redeliver is sent whatever the filter or its age says. */
+export function decideStep(delivery: Delivery, deps: StepDeps): DeliveryStep {
+  const { spec, status, metadata } = delivery;
+  const settle = (phase: 'Failed' | 'Skipped', reason: DeliveryReason, message: string): DeliveryStep => ({
+    do: 'settle',
+    phase,
+    reason,
+    message: clampUtf8(message, 1024),
+  });
+  if (typeof spec.hook['invalid'] === 'string') return settle('Failed', 'InvalidHook', spec.hook['invalid']);
+  const parsed = Hook.safeParse(spec.hook);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return settle('Failed', 'InvalidHook', `spec.hook.${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  const hook = parsed.data;
+  if (redeliverRequested(delivery) || status?.redelivered !== undefined) return { do: 'send', hook };
+  if (metadata.annotations?.[expiredAnnotation] === 'true')
+    return settle('Skipped', 'Expired', 'the Task had ended too long ago when it was first seen');
+  const { url } = hook.webhook;
+  if (url !== undefined && deps.isGone(url))
+    return settle('Skipped', 'Gone', 'the receiver answered 410 Gone to this hook URL within the last 24 h');
+  if (hook.filter === undefined || (status?.attemptCount ?? 0) > 0) return { do: 'send', hook };
+  return filterStep(hook, hook.filter, delivery, deps, settle);
+}
+
+function filterStep(
+  hook: Hook,
+  expression: string,
+  delivery: Delivery,
+  deps: StepDeps,
+  settle: (phase: 'Failed' | 'Skipped', reason: DeliveryReason, message: string) => DeliveryStep,
+): DeliveryStep {
+  try {
+    const wanted = deps.filter(expression, delivery.spec.payload);
+    if (wanted === true) return { do: 'send', hook };
+    if (wanted === false) return settle('Skipped', 'FilterFalse', 'the filter of the hook is false');
+    return settle('Failed', 'Filter', 'the filter of the hook gives neither true nor false');
+  } catch (error) {
+    return settle('Failed', 'Filter', `the filter of the hook failed: ${(error as Error).message}`);
+  }
+}
+
+/** A status to be merged: null removes. */
+export type StatusPatch = {
+  readonly [Field in keyof DeliveryStatus]?: DeliveryStatus[Field] | null;
+} & { readonly phase: DeliveryPhase };
+
+/** The status of a Delivery that is settled without an attempt. */
+export function settledStatus(
+  delivery: Delivery,
+  step: DeliveryStep & { readonly do: 'settle' },
+  nowMs: number,
+): StatusPatch {
+  const { phase, reason, message } = step;
+  const settled = { phase, reason, message, settledAt: rfc3339(nowMs), nextAttemptAt: null };
+  return redeliverRequested(delivery) ? { ...settled, redelivered: requestOf(delivery) } : settled;
+}
+
+function requestOf(delivery: Delivery): string | undefined {
+  return delivery.metadata.annotations?.[redeliverAnnotation];
+}
+
+/** How many of the attempts a Delivery keeps. */
+const keptAttempts = 10;
+
+/** The status of a Delivery after an attempt with this verdict. `random`, 0 to 1, is for the jitter. */
+export function attemptedStatus(
+  delivery: Delivery,
+  hook: Hook,
+  verdict: Verdict,
+  record: Attempt,
+  time: { readonly nowMs: number; readonly random: number },
+): StatusPatch {
+  const { status = {} } = delivery;
+  const fresh = redeliverRequested(delivery);
+  const scheduleStart = fresh ? (status.attemptCount ?? 0) : (status.scheduleStart ?? 0);
+  const base = {
+    attemptCount: record.number,
+    attempts: [...(status.attempts ?? []), record].slice(-keptAttempts),
+    ...(fresh ? { scheduleStart, redelivered: requestOf(delivery) } : {}),
+  };
+  const settled = { nextAttemptAt: null, settledAt: rfc3339(time.nowMs) };
+  const { message } = verdict;
+  if (verdict.kind === 'delivered')
+    return { ...base, ...settled, phase: 'Delivered', reason: 'Delivered', message };
+  const { reason } = verdict;
+  if (verdict.kind === 'failed') return { ...base, ...settled, phase: 'Failed', reason, message };
+  const attempts = record.number - scheduleStart;
+  const maxAttempts = hook.webhook.retry?.maxAttempts ?? defaultMaxAttempts;
+  const { retryAfterMs } = verdict;
+  const delayMs = retryDelayMs({ attempts, maxAttempts, retryAfterMs, random: time.random });
+  if (delayMs === undefined) {
+    const all = attempts === 1 ? 'the only attempt failed' : `all ${attempts} attempts failed`;
+    return {
+      ...base,
+      ...settled,
+      phase: 'Failed',
+      reason: 'Exhausted',
+      message: `${all}, the last: ${reason}: ${message}`,
+    };
+  }
+  const nextAttemptAt = new Date(time.nowMs + delayMs).toISOString();
+  return { ...base, phase: 'Retrying', reason, message, nextAttemptAt, settledAt: null };
+}

@@ -1,0 +1,97 @@
+import type { TerminalPhase } from '../api/hook.ts';
+import {
+  kelosFinalizer,
+  onCompletionAnnotation,
+  onCompletionFinalizer,
+  reportedPhaseAnnotation,
+  reportedRunAnnotation,
+  runFinalizer,
+  skipCompletionAnnotation,
+} from '../api/names.ts';
+import { type Task, terminalPhase } from '../api/task.ts';
+import { parseRun, type Run, runOf } from './run-id.ts';
+
+/** Why a Task is let go although nothing was recorded of it just now. */
+export type ReleaseReason =
+  /** It has no hooks (any more). */
+  | 'NoHooks'
+  /** An operator said so. */
+  | 'CompletionSkipped'
+  /** It is being deleted, has not ended, and nobody is left who would write how it did. */
+  | 'NeverEnded'
+  /** Its run is recorded already. */
+  | 'Recorded';
+
+/** What a Task needs of the recorder. */
+export type RecordingStep =
+  | { readonly do: 'nothing' }
+  /** Holds the Task with the finalizer, and takes away the marker of an earlier run: it is running again. */
+  | { readonly do: 'hold' }
+  | { readonly do: 'release'; readonly reason: ReleaseReason }
+  | { readonly do: 'record'; readonly phase: TerminalPhase; readonly run: Run };
+
+/**
+ * What is to be done about a Task, from what the store says of it and nothing else: so the next start comes to
+ * the same end, wherever the last one was interrupted.
+ */
+export function decideRecording(task: Task): RecordingStep {
+  const { annotations = {}, finalizers = [], deletionTimestamp } = task.metadata;
+  const held = finalizers.includes(onCompletionFinalizer);
+  const release = (reason: ReleaseReason): RecordingStep =>
+    held ? { do: 'release', reason } : { do: 'nothing' };
+
+  if (annotations[onCompletionAnnotation] === undefined) return release('NoHooks');
+  if (annotations[skipCompletionAnnotation] === 'true') return release('CompletionSkipped');
+  const phase = terminalPhase(task);
+  if (phase !== undefined) {
+    const run = runOf(task, phase);
+    return isRecorded(annotations, run) ? release('Recorded') : { do: 'record', phase, run };
+  }
+  if (deletionTimestamp !== undefined)
+    return finalizers.includes(runFinalizer) ? { do: 'nothing' } : release('NeverEnded');
+  return held && annotations[reportedPhaseAnnotation] === undefined ? { do: 'nothing' } : { do: 'hold' };
+}
+
+/**
+ * Whether the marker speaks of this very run. A marker without our run beside it was written by another
+ * reporter, and is believed. A completionTime that was only rewritten makes no new run: that takes a start of
+ * its own. (A Task seen running again has lost its marker by then, see `hold`.) A marker that was copied along
+ * with another Task's annotations has another uid.
+ */
+function isRecorded(annotations: Readonly<Record<string, string>>, run: Run): boolean {
+  if (annotations[reportedPhaseAnnotation] !== run.phase) return false;
+  const text = annotations[reportedRunAnnotation];
+  const recorded = text === undefined ? undefined : parseRun(text);
+  if (recorded === undefined) return true;
+  if (recorded.uid !== run.uid || recorded.phase !== run.phase) return false;
+  const startedAnew = run.startTime !== undefined && run.startTime !== recorded.startTime;
+  return recorded.completionTime === run.completionTime || !startedAnew;
+}
+
+/**
+ * Milliseconds to wait for outputs that are written after the phase. Only Kelos writes them late (up to 30 s),
+ * and only for Tasks that had a Job or Pod; a Task that is being deleted gets none any more. Counted from
+ * `completionTime`, so that a restart does not begin anew.
+ */
+export function outputsWaitMs(task: Task, nowMs: number, lateOutputsMs: number): number {
+  const { metadata, status } = task;
+  const late =
+    metadata.finalizers?.includes(kelosFinalizer) === true &&
+    metadata.deletionTimestamp === undefined &&
+    Boolean(status?.jobName || status?.podName) &&
+    !status?.outputs?.length;
+  const completedMs = Date.parse(status?.completionTime ?? '');
+  if (!late || Number.isNaN(completedMs)) return 0;
+  return Math.min(Math.max(0, completedMs + lateOutputsMs - nowMs), lateOutputsMs);
+}
+
+/**
+ * Whether a completion is too old to tell anybody of. Without a completionTime only a Task that was never held
+ * for us can be: then its age is that of the Task.
+ */
+export function isExpired(task: Task, nowMs: number, backlogMs: number): boolean {
+  const completedMs = Date.parse(task.status?.completionTime ?? '');
+  if (!Number.isNaN(completedMs)) return nowMs - completedMs > backlogMs;
+  if (task.metadata.finalizers?.includes(onCompletionFinalizer)) return false;
+  return nowMs - Date.parse(task.metadata.creationTimestamp) > backlogMs;
+}

@@ -1,0 +1,26 @@
+import type { Delivery } from '../api/delivery.ts';
+
+/**
+ * Whose turn a Delivery takes: that of its hook's origin. A URL that stands in a Secret is not known before
+ * it is read, so there the Secret's key stands for it.
+ */
+export function laneOf(delivery: Delivery): string {
+  const webhook = objectAt(delivery.spec.hook, 'webhook');
+  const url = webhook?.['url'];
+  if (typeof url === 'string' && URL.canParse(url)) return new URL(url).origin;
+  const reference = objectAt(objectAt(webhook, 'urlFrom'), 'secretKeyRef');
+  if (reference === undefined) return 'none';
+  return `secret:${delivery.metadata.namespace}/${reference['name']}/${reference['key']}`;
+}
+
+/** The URL of a hook, when it stands in the hook itself. */
+export function urlOf(delivery: Delivery): string | undefined {
+  const url = objectAt(delivery.spec.hook, 'webhook')?.['url'];
+  return typeof url === 'string' ? url : undefined;
+}
+
+function objectAt(value: unknown, key: string): Record<string, unknown> | undefined {
+  if (typeof value !== 'object' || value === null || !(key in value)) return undefined;
+  const member = (value as Record<string, unknown>)[key];
+  return typeof member === 'object' && member !== null ? (member as Record<string, unknown>) : undefined;
+}

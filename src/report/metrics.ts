@@ -1,0 +1,78 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+/** What the room counts. Labels are closed sets: never a name, never a URL. */
+export interface ReportMetrics {
+  readonly settled: Counter<'phase' | 'reason'>;
+  readonly attempts: Counter<'reason'>;
+  readonly attemptSeconds: Histogram;
+  readonly phaseToPostSeconds: Histogram;
+  readonly recorderErrors: Counter;
+  readonly statusErrors: Counter;
+}
+
+/** The values that are read off when somebody asks. */
+export interface ReportGauges {
+  readonly pendingDeliveries: () => number;
+  readonly attemptsUnderWay: () => number;
+  readonly recorderDepth: () => number;
+  readonly recorderUnrecorded: () => number;
+}
+
+/** Registers the metrics of the room. */
+export function reportMetrics(registry: Registry): ReportMetrics {
+  const registers = [registry];
+  return {
+    settled: new Counter({
+      name: 'telos_deliveries_total',
+      help: 'Deliveries that settled, by phase and reason.',
+      labelNames: ['phase', 'reason'],
+      registers,
+    }),
+    attempts: new Counter({
+      name: 'telos_delivery_attempts_total',
+      help: 'Attempts at Deliveries, by reason.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    attemptSeconds: new Histogram({
+      name: 'telos_delivery_attempt_seconds',
+      help: 'Time one attempt took, from handing over the POST to its outcome.',
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+      registers,
+    }),
+    phaseToPostSeconds: new Histogram({
+      name: 'telos_phase_to_post_seconds',
+      help: 'Time from seeing a terminal phase to handing over the POST, first attempts only.',
+      buckets: [0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30],
+      registers,
+    }),
+    recorderErrors: new Counter({
+      name: 'telos_recorder_errors_total',
+      help: 'Times that recording a completion failed and was put off.',
+      registers,
+    }),
+    statusErrors: new Counter({
+      name: 'telos_delivery_status_errors_total',
+      help: 'Times that writing the status of a Delivery failed and was tried again.',
+      registers,
+    }),
+  };
+}
+
+/** Registers the gauges, which ask when they are scraped. */
+export function reportGauges(registry: Registry, gauges: ReportGauges): void {
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  };
+  gauge('telos_deliveries_pending', 'Deliveries that are not settled.', gauges.pendingDeliveries);
+  gauge('telos_delivery_attempts_under_way', 'Attempts under way now.', gauges.attemptsUnderWay);
+  gauge('telos_recorder_queue_depth', 'Tasks that wait for the recorder.', gauges.recorderDepth);
+  gauge('telos_recorder_unrecorded', 'Tasks that need the recorder.', gauges.recorderUnrecorded);
+}

@@ -1,0 +1,238 @@
+import type { Draft } from '../api/kinds.ts';
+import {
+  onCompletionAnnotation,
+  onCompletionFinalizer,
+  reportedPhaseAnnotation,
+  reportedRunAnnotation,
+} from '../api/names.ts';
+import { type Task, terminalPhase } from '../api/task.ts';
+import { toError } from '../base/errors.ts';
+import { isStoreError } from '../store/errors.ts';
+import { subjectOf } from '../store/event-recorder.ts';
+import type { Informer, View, ViewChange } from '../store/informer.ts';
+import type { RoomDeps } from '../store/room.ts';
+import { keyOf, keyText, type MergePatch, parseKeyText } from '../store/store.ts';
+import { type Reconciled, Workqueue } from '../store/workqueue.ts';
+import { decideRecording, isExpired, outputsWaitMs, type ReleaseReason } from './decide-recording.ts';
+import { draftDeliveries } from './delivery-draft.ts';
+import type { FirstSight } from './first-sight.ts';
+import { parseHooks } from './hooks-annotation.ts';
+import type { ReportMetrics } from './metrics.ts';
+import { formatRun, type Run } from './run-id.ts';
+
+export interface RecorderSettings {
+  /** Completions older than this when first seen are recorded, but told to nobody. Milliseconds. */
+  readonly backlogMs: number;
+  /** The longest wait for outputs that are written after the phase. Milliseconds. */
+  readonly lateOutputsMs: number;
+}
+
+/** A delay from which on a failing Task gets an Event: it is not a hiccup. */
+const sayAfterMs = 5_000;
+
+/**
+ * Sees to it that every terminal run of every Task with hooks has its Deliveries.
+ *
+ * R1. Deliveries are created before the Task is marked and let go, and nothing is sent that is not created.
+ * R2. Marker and finalizer change in one patch, on the version that was judged: what happened to the Task
+ *     meanwhile is judged anew.
+ * R3. A Task is held no longer than until its Deliveries are created; when that fails it is said.
+ * R4. Only Tasks that need something are kept in memory.
+ */
+export class Recorder {
+  readonly #deps: RoomDeps;
+  readonly #settings: RecorderSettings;
+  readonly #metrics: ReportMetrics;
+  readonly #firstSight: FirstSight;
+  readonly #informer: Informer<'Task'>;
+  readonly #view: View<Task>;
+  readonly #queue: Workqueue;
+  /** When the terminal phase of a Task in the view was seen, monotonic. */
+  readonly #seenAt = new Map<string, number>();
+  /** The run whose Deliveries exist, for Tasks whose patch met a newer version. */
+  readonly #created = new Map<string, string>();
+  /** When to stop waiting for outputs, monotonic. */
+  readonly #outputsDue = new Map<string, number>();
+  /** Terminal Tasks of the first list that are not yet recorded. */
+  readonly #catchUp = new Set<string>();
+
+  constructor(deps: RoomDeps, settings: RecorderSettings, metrics: ReportMetrics, firstSight: FirstSight) {
+    this.#deps = deps;
+    this.#settings = settings;
+    this.#metrics = metrics;
+    this.#firstSight = firstSight;
+    this.#queue = new Workqueue({
+      reconcile: (key) => this.#reconcile(key),
+      clock: deps.clock,
+      concurrency: 64,
+      onError: (key, error, backoffMs) => this.#onError(key, error, backoffMs),
+    });
+    this.#informer = deps.informers.of('Task');
+    this.#view = this.#informer.view({
+      select: (task) => (decideRecording(task).do === 'nothing' ? undefined : task),
+      onChange: (change) => this.#onChange(change),
+    });
+  }
+
+  /** Tasks that wait for their turn. */
+  get depth(): number {
+    return this.#queue.depth;
+  }
+
+  /** Tasks that need something. */
+  get unrecorded(): number {
+    return this.#view.size;
+  }
+
+  /** Whether all that was terminal and unrecorded at the start is recorded. */
+  get caughtUp(): boolean {
+    return this.#informer.isSynced && this.#catchUp.size === 0;
+  }
+
+  /** Works until the signal aborts; resolves when what was under way is written. */
+  run(signal: AbortSignal): Promise<void> {
+    return this.#queue.run(signal);
+  }
+
+  #onChange({ key, now }: ViewChange<Task>): void {
+    const text = keyText(key);
+    if (now !== undefined && terminalPhase(now) !== undefined) {
+      if (!this.#seenAt.has(text)) this.#seenAt.set(text, this.#deps.clock.monotonic());
+      if (!this.#informer.isSynced) this.#catchUp.add(text);
+    } else {
+      this.#seenAt.delete(text);
+      this.#created.delete(text);
+      this.#outputsDue.delete(text);
+      this.#catchUp.delete(text);
+    }
+    if (now !== undefined) this.#queue.add(text);
+  }
+
+  async #reconcile(text: string): Promise<Reconciled | undefined> {
+    const task = this.#view.get(parseKeyText(text));
+    if (task === undefined) return undefined;
+    const step = decideRecording(task);
+    switch (step.do) {
+      case 'nothing':
+        return undefined;
+      case 'hold':
+        await this.#patch(task, hold(task));
+        return undefined;
+      case 'release':
+        await this.#release(task, step.reason);
+        return undefined;
+      case 'record': {
+        const waitMs = this.#outputsWaitMs(text, task);
+        if (waitMs > 0) return { againAfterMs: waitMs };
+        await this.#record(text, task, step.run);
+        return undefined;
+      }
+    }
+  }
+
+  /** What is left of the wait, which no clock that jumps can make longer than once set. */
+  #outputsWaitMs(text: string, task: Task): number {
+    const { clock } = this.#deps;
+    const waitMs = outputsWaitMs(task, clock.now(), this.#settings.lateOutputsMs);
+    if (waitMs === 0) return 0;
+    const due = this.#outputsDue.get(text) ?? clock.monotonic() + waitMs;
+    this.#outputsDue.set(text, due);
+    return Math.max(0, due - clock.monotonic());
+  }
+
+  async #record(text: string, task: Task, run: Run): Promise<void> {
+    const runText = formatRun(run);
+    if (this.#created.get(text) !== runText) {
+      await this.#createDeliveries(text, task, run);
+      this.#created.set(text, runText);
+    }
+    // R1: all Deliveries exist from here on.
+    await this.#patch(task, {
+      annotations: { [reportedPhaseAnnotation]: run.phase, [reportedRunAnnotation]: runText },
+      ...withoutFinalizer(task),
+    });
+  }
+
+  async #createDeliveries(text: string, task: Task, run: Run): Promise<void> {
+    const { clock } = this.#deps;
+    const expired = isExpired(task, clock.now(), this.#settings.backlogMs);
+    const list = parseHooks(task.metadata.annotations?.[onCompletionAnnotation] ?? '');
+    const seenAt = this.#seenAt.get(text);
+    const drafts = draftDeliveries(task, run, list, { expired });
+    await Promise.all(drafts.map((draft) => this.#create(draft, seenAt)));
+  }
+
+  /** Creates it; one that is there already is just as good. */
+  async #create(draft: Draft<'Delivery'>, seenAt: number | undefined): Promise<void> {
+    const { name = '' } = draft.metadata;
+    if (seenAt !== undefined) this.#firstSight.remember(name, seenAt);
+    try {
+      await this.#deps.store.create<'Delivery'>(draft);
+    } catch (error) {
+      this.#firstSight.take(name);
+      if (isStoreError(error, 'AlreadyExists')) return;
+      if (!isStoreError(error, 'Invalid') || 'invalid' in draft.spec.hook) throw error;
+      // A hook that no store takes must not hold the Task, nor go unseen.
+      const hook = { name: draft.spec.hook.name, invalid: `the hook cannot be recorded: ${error.message}` };
+      await this.#create({ ...draft, spec: { ...draft.spec, hook } }, undefined);
+    }
+  }
+
+  async #release(task: Task, reason: ReleaseReason): Promise<void> {
+    await this.#patch(task, withoutFinalizer(task));
+    if (reason === 'CompletionSkipped' || reason === 'NeverEnded') {
+      const message =
+        reason === 'NeverEnded'
+          ? 'deleted before it ended: nobody runs it any more, so its hooks are told nothing'
+          : 'let go by annotation telos.dev/skip-completion: its hooks are told nothing';
+      this.#deps.events.record(subjectOf(task), 'Warning', reason, message);
+    }
+  }
+
+  /**
+   * Patches metadata of the version that was judged (R2). When there is a newer one it is on its way through the
+   * watch, and brings the Task back here; a Task that is gone needs nothing.
+   */
+  async #patch(task: Task, metadata: Readonly<Record<string, unknown>>): Promise<void> {
+    const patch: MergePatch = {
+      metadata: { ...metadata, resourceVersion: task.metadata.resourceVersion },
+    };
+    try {
+      await this.#deps.store.patch('Task', keyOf(task), patch);
+    } catch (error) {
+      if (!isStoreError(error, 'Conflict') && !isStoreError(error, 'NotFound')) throw error;
+    }
+  }
+
+  #onError(text: string, error: Error, backoffMs: number): void {
+    this.#metrics.recorderErrors.inc();
+    this.#deps.log.warn('recording a completion is put off', {
+      task: text,
+      error: toError(error).message,
+      delayMs: Math.round(backoffMs),
+    });
+    const task = this.#view.get(parseKeyText(text));
+    if (task === undefined || backoffMs < sayAfterMs) return;
+    const message = `its completion cannot be recorded, so it is held: ${error.message}; to let it go untold: kubectl annotate task ${task.metadata.name} -n ${task.metadata.namespace} telos.dev/skip-completion=true`;
+    this.#deps.events.record(subjectOf(task), 'Warning', 'RecordingFailed', message);
+  }
+}
+
+/** Adds the finalizer, and takes away the marker of an earlier run. */
+function hold(task: Task): Record<string, unknown> {
+  const { finalizers = [], annotations = {} } = task.metadata;
+  const held = finalizers.includes(onCompletionFinalizer);
+  const marked = reportedPhaseAnnotation in annotations || reportedRunAnnotation in annotations;
+  return {
+    ...(held ? {} : { finalizers: [...finalizers, onCompletionFinalizer] }),
+    ...(marked ? { annotations: { [reportedPhaseAnnotation]: null, [reportedRunAnnotation]: null } } : {}),
+  };
+}
+
+/** The finalizers without ours; nothing when ours is not among them. */
+function withoutFinalizer(task: Task): Record<string, unknown> {
+  const { finalizers = [] } = task.metadata;
+  if (!finalizers.includes(onCompletionFinalizer)) return {};
+  const others = finalizers.filter((finalizer) => finalizer !== onCompletionFinalizer);
+  return { finalizers: others.length === 0 ? null : others };
+}

@@ -1,0 +1,194 @@
+import type { Payload } from '../api/delivery.ts';
+import type { Hook } from '../api/hook.ts';
+import { TelosError } from '../base/errors.ts';
+import type { EgressRequest } from '../egress/guard.ts';
+import { FormatError, formatBody } from './formats/format.ts';
+import type { TemplateCache } from './formats/template.ts';
+import { secretHeaders } from './secret-headers.ts';
+import {
+  findSecret,
+  type HookSecrets,
+  permitSecret,
+  RequestRefusal,
+  requireValue,
+  type SecretSource,
+} from './secrets.ts';
+import { SigningKeyError, signMessage } from './sign.ts';
+import type { Verdict } from './verdict.ts';
+
+/** The message of a Delivery: what its spec holds. */
+export interface Message {
+  readonly id: string;
+  readonly namespace: string;
+  readonly hook: Hook;
+  readonly payload: Payload;
+}
+
+export interface RequestSettings {
+  readonly hookSecrets: HookSecrets;
+  /** For `User-Agent`. */
+  readonly version: string;
+}
+
+export interface RequestDeps {
+  readonly secrets: SecretSource;
+  readonly templates: TemplateCache;
+}
+
+/** A request as it will be sent, and what of it is nobody's business. */
+export interface PreparedRequest {
+  readonly request: EgressRequest;
+  /** Values that came out of Secrets: they are struck out of whatever is kept of the answer. */
+  readonly secretValues: readonly string[];
+  /** Headers, in lower case, whose values came out of Secrets. */
+  readonly secretHeaders: readonly string[];
+  /** The URL itself came out of a Secret. */
+  readonly secretUrl: boolean;
+}
+
+export type Preparation =
+  | { readonly kind: 'ready'; readonly prepared: PreparedRequest }
+  | { readonly kind: 'refused'; readonly verdict: Verdict };
+
+const defaultTimeoutSeconds = 10;
+
+/**
+ * Builds the request of one attempt: body, Secrets read anew, headers, signature.
+ * @throws StoreError when Secrets cannot be read at all
+ */
+export async function prepareRequest(
+  message: Message,
+  attempt: { readonly number: number; readonly nowMs: number },
+  settings: RequestSettings,
+  deps: RequestDeps,
+): Promise<Preparation> {
+  try {
+    return { kind: 'ready', prepared: await buildRequest(message, attempt, settings, deps) };
+  } catch (error) {
+    if (error instanceof RequestRefusal) return refusal(error);
+    if (error instanceof FormatError) return failure('InvalidHook', error.message);
+    if (error instanceof TelosError && error.code.startsWith('Template'))
+      return failure('Template', `webhook.template: ${error.message}`);
+    throw error;
+  }
+}
+
+function refusal({ reason, message }: RequestRefusal): Preparation {
+  if (reason === 'Blocked') return failure(reason, message);
+  return { kind: 'refused', verdict: { kind: 'retry', reason, message, health: 'unknown' } };
+}
+
+function failure(reason: 'Blocked' | 'InvalidHook' | 'Template', message: string): Preparation {
+  return { kind: 'refused', verdict: { kind: 'failed', reason, message, health: 'unknown' } };
+}
+
+async function buildRequest(
+  message: Message,
+  attempt: { readonly number: number; readonly nowMs: number },
+  settings: RequestSettings,
+  deps: RequestDeps,
+): Promise<PreparedRequest> {
+  const { id, namespace, hook, payload } = message;
+  const { webhook } = hook;
+  const formatted = formatBody(payload, webhook, id, deps.templates);
+  const url = await targetOf(message, settings, deps);
+  const fromSecret = await headersFromSecret(message, url.target, settings, deps);
+  const timestamp = Math.floor(attempt.nowMs / 1000);
+  const headers: Record<string, string> = {
+    'user-agent': `telos/${settings.version}`,
+    'accept-encoding': 'identity',
+    'content-type': formatted.contentType,
+    ...formatted.headers,
+    ...fromSecret,
+    'webhook-id': id,
+    'webhook-timestamp': String(timestamp),
+    'telos-attempt': String(attempt.number),
+  };
+  const { signing } = webhook;
+  if (signing !== undefined) {
+    const key = await valueFor(namespace, signing.secretRef, url.target, settings, deps);
+    headers['webhook-signature'] = sign(key, signing.secretRef, { id, timestamp, body: formatted.body });
+  }
+  return {
+    request: {
+      url: url.text,
+      headers,
+      body: formatted.body,
+      timeoutMs: (webhook.timeoutSeconds ?? defaultTimeoutSeconds) * 1000,
+    },
+    secretValues: [...Object.values(fromSecret), ...(url.secret ? secretPartsOf(url) : [])],
+    secretHeaders: Object.keys(fromSecret),
+    secretUrl: url.secret,
+  };
+}
+
+interface Target {
+  readonly text: string;
+  readonly target: URL;
+  readonly secret: boolean;
+}
+
+async function targetOf(message: Message, settings: RequestSettings, deps: RequestDeps): Promise<Target> {
+  const { url, urlFrom } = message.hook.webhook;
+  if (urlFrom === undefined) return { ...parseTarget(url ?? ''), secret: false };
+  const { name, key } = urlFrom.secretKeyRef;
+  const secret = await findSecret(deps.secrets, message.namespace, name);
+  // A line break at the end is what `echo` leaves; everything else is for the egress guard to judge.
+  const parsed = parseTarget(requireValue(secret, key).replace(/[\r\n]+$/, ''));
+  permitSecret(secret, parsed.target, settings.hookSecrets);
+  return { ...parsed, secret: true };
+}
+
+/** What an echo may show of a URL that is a credential: all of it, its path and query, and each long part of them. */
+function secretPartsOf({ text, target }: Target): string[] {
+  const { href, pathname, search } = target;
+  const parts = `${pathname}${search}`.split(/[/?&=]/).filter((part) => part.length >= 8);
+  return [text, href, `${pathname}${search}`, pathname, ...parts].filter((part) => part !== '/');
+}
+
+function parseTarget(text: string): { text: string; target: URL } {
+  if (!URL.canParse(text))
+    throw new RequestRefusal(
+      'Blocked',
+      'blocked: the URL of the hook cannot be parsed; write https://host/path',
+    );
+  return { text, target: new URL(text) };
+}
+
+async function headersFromSecret(
+  message: Message,
+  target: URL,
+  settings: RequestSettings,
+  deps: RequestDeps,
+): Promise<Record<string, string>> {
+  const { secretRef } = message.hook.webhook;
+  if (secretRef === undefined) return {};
+  const secret = await findSecret(deps.secrets, message.namespace, secretRef.name);
+  permitSecret(secret, target, settings.hookSecrets);
+  return secretHeaders(secret);
+}
+
+async function valueFor(
+  namespace: string,
+  ref: { readonly name: string; readonly key: string },
+  target: URL,
+  settings: RequestSettings,
+  deps: RequestDeps,
+): Promise<string> {
+  const secret = await findSecret(deps.secrets, namespace, ref.name);
+  permitSecret(secret, target, settings.hookSecrets);
+  return requireValue(secret, ref.key);
+}
+
+function sign(
+  key: string,
+  ref: { readonly name: string; readonly key: string },
+  message: { readonly id: string; readonly timestamp: number; readonly body: string },
+): string {
+  try {
+    return signMessage(key, message);
+  } catch (error) {
+    if (!(error instanceof SigningKeyError)) throw error;
+    throw new RequestRefusal('SecretNotFound', `key ${ref.key} of Secret ${ref.name} is ${error.message}`);
+  }
+}

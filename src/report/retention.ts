@@ -1,0 +1,74 @@
+import type { Delivery } from '../api/delivery.ts';
+import { isSettled } from '../api/delivery.ts';
+import { sleep } from '../base/abort.ts';
+import { toError } from '../base/errors.ts';
+import { isStoreError } from '../store/errors.ts';
+import type { RoomDeps } from '../store/room.ts';
+import { keyOf } from '../store/store.ts';
+
+const dayMs = 24 * 3_600_000;
+
+/** How long settled Deliveries are kept, in milliseconds. */
+export interface Retention {
+  /** Delivered and Skipped ones. */
+  readonly settled: number;
+  readonly failed: number;
+}
+
+export const defaultRetention: Retention = { settled: 7 * dayMs, failed: 30 * dayMs };
+
+/** The first sweep leaves a start in peace. */
+const firstSweepMs = 60_000;
+const sweepEveryMs = 3_600_000;
+const pageSize = 200;
+
+/** Removes settled Deliveries when their time is over, once an hour, until the signal aborts. */
+export async function sweepDeliveries(
+  deps: RoomDeps,
+  retention: Retention,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let waitMs = firstSweepMs; ; waitMs = sweepEveryMs) {
+    try {
+      await sleep(waitMs, signal, deps.clock);
+      const removed = await sweep(deps, retention, signal);
+      if (removed > 0) deps.log.info('old Deliveries were removed', { removed });
+    } catch (thrown) {
+      if (signal.aborted) return;
+      deps.log.warn('removing old Deliveries will be tried again', { error: toError(thrown).message });
+    }
+  }
+}
+
+async function sweep(deps: RoomDeps, retention: Retention, signal: AbortSignal): Promise<number> {
+  const { store, clock } = deps;
+  let removed = 0;
+  let token: string | undefined;
+  do {
+    const page = await store.list('Delivery', { limit: pageSize, continue: token, signal });
+    const old = page.items.filter((delivery) => isOver(delivery, clock.now(), retention));
+    const outcomes = await Promise.all(old.map((delivery) => remove(deps, delivery)));
+    removed += outcomes.filter(Boolean).length;
+    token = page.continue;
+  } while (token !== undefined && !signal.aborted);
+  return removed;
+}
+
+/** Whether a Delivery has been kept long enough. */
+export function isOver(delivery: Delivery, nowMs: number, retention: Retention): boolean {
+  if (!isSettled(delivery)) return false;
+  const settledMs = Date.parse(delivery.status?.settledAt ?? '');
+  return nowMs - settledMs > (delivery.status?.phase === 'Failed' ? retention.failed : retention.settled);
+}
+
+/** Removes the version that was seen: one that was redelivered meanwhile stays. */
+async function remove(deps: RoomDeps, delivery: Delivery): Promise<boolean> {
+  const { uid, resourceVersion } = delivery.metadata;
+  try {
+    await deps.store.delete('Delivery', keyOf(delivery), { uid, resourceVersion });
+    return true;
+  } catch (error) {
+    if (isStoreError(error, 'NotFound') || isStoreError(error, 'Conflict')) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto';
+import type { TerminalPhase } from '../api/hook.ts';
+import type { Task } from '../api/task.ts';
+
+/** What tells one terminal run of a Task from another: a Task that runs again is a new run. */
+export interface Run {
+  readonly uid: string;
+  readonly phase: TerminalPhase;
+  /** RFC 3339 as the Task has it; undefined when whoever ran it left it empty. */
+  readonly completionTime: string | undefined;
+  readonly startTime: string | undefined;
+}
+
+/** The run that a Task in this terminal phase has just ended. */
+export function runOf(task: Task, phase: TerminalPhase): Run {
+  const { completionTime, startTime } = task.status ?? {};
+  return {
+    uid: task.metadata.uid,
+    phase,
+    completionTime: sameInstant(completionTime),
+    startTime: sameInstant(startTime),
+  };
+}
+
+/**
+ * The webhook-id of what one hook is told about one run: `msg_` and 26 characters of [a-z2-7]. The same on
+ * every attempt, restart and replica. `startTime` has no part in it.
+ */
+export function deliveryId(run: Run, hookName: string): string {
+  const parts = ['telos.dev/delivery', run.uid, run.phase, run.completionTime ?? '', hookName];
+  // JSON keeps the parts apart: no two lists of parts are the same text.
+  return `msg_${base32(createHash('sha256').update(JSON.stringify(parts)).digest()).slice(0, 26)}`;
+}
+
+/** The name of the Delivery with this id. */
+export function deliveryName(id: string): string {
+  return id.replace('_', '-');
+}
+
+/** The run as annotation `telos.dev/webhook-report-run` holds it; `parseRun` reads it back. */
+export function formatRun(run: Run): string {
+  return [run.phase, run.completionTime ?? '-', run.startTime ?? '-', run.uid].join(' ');
+}
+
+/** The run that `formatRun` wrote; undefined for any other text. */
+export function parseRun(text: string): Run | undefined {
+  const [phase, completionTime, startTime, uid, ...more] = text.split(' ');
+  if ((phase !== 'Succeeded' && phase !== 'Failed') || uid === undefined || more.length > 0) return undefined;
+  return {
+    uid,
+    phase,
+    completionTime: completionTime === '-' ? undefined : completionTime,
+    startTime: startTime === '-' ? undefined : startTime,
+  };
+}
+
+/** One spelling for one instant, whatever zone it was written in; text that is no time stands as it is. */
+function sameInstant(time: string | undefined): string | undefined {
+  if (time === undefined || time === '') return undefined;
+  const epochMs = Date.parse(time);
+  return Number.isNaN(epochMs) ? time.replaceAll(' ', '_') : new Date(epochMs).toISOString();
+}
+
+const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
+
+/** RFC 4648 base32 in lower case, without padding; a last group of fewer than five bits is left out. */
+function base32(bytes: Uint8Array): string {
+  let text = '';
+  let held = 0;
+  let bits = 0;
+  for (const byte of bytes) {
+    held = (held << 8) | byte;
+    bits += 8;
+    while (bits >= 5) {
+      bits -= 5;
+      text += alphabet[(held >> bits) & 31] ?? '';
+    }
+    held &= (1 << bits) - 1;
+  }
+  return text;
+}

@@ -1,0 +1,62 @@
+import type { Delivery } from '../api/delivery.ts';
+import { sleep } from '../base/abort.ts';
+import type { Clock } from '../base/clock.ts';
+import { toError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { rfc3339 } from '../base/text.ts';
+import { isStoreError } from '../store/errors.ts';
+import { type Key, keyText, type ResourceStore } from '../store/store.ts';
+import type { StatusPatch } from './decide-delivery.ts';
+
+export interface StatusWriterDeps {
+  readonly store: ResourceStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly onError: () => void;
+}
+
+const firstBackoffMs = 100;
+const maxBackoffMs = 5_000;
+
+/**
+ * Writes what came of an attempt. The attempt has happened, so it is written until it is: only then may the
+ * Delivery be looked at again. Gives up when the signal aborts; then the next start sends the same message with
+ * the same webhook-id once more. Undefined when it gave up or the Delivery is gone.
+ */
+export async function writeStatus(
+  key: Key,
+  status: StatusPatch,
+  deps: StatusWriterDeps,
+  signal: AbortSignal,
+): Promise<Delivery | undefined> {
+  let patch = status;
+  for (let backoffMs = firstBackoffMs; ; backoffMs = Math.min(backoffMs * 2, maxBackoffMs)) {
+    try {
+      return await deps.store.patch('Delivery', key, { status: patch }, { subresource: 'status' });
+    } catch (thrown) {
+      if (isStoreError(thrown, 'NotFound')) return undefined;
+      deps.onError();
+      deps.log.warn('the status of a Delivery is written again', {
+        delivery: keyText(key),
+        error: toError(thrown).message,
+      });
+      // A status that the store refuses would be refused again, and the message sent for ever.
+      if (isStoreError(thrown, 'Invalid')) patch = internalFailure(deps.clock.now());
+      const waited = await sleep(backoffMs, signal, deps.clock).then(
+        () => true,
+        () => false,
+      );
+      if (!waited) return undefined;
+    }
+  }
+}
+
+function internalFailure(nowMs: number): StatusPatch {
+  return {
+    phase: 'Failed',
+    reason: 'Internal',
+    message: 'the store refused the status of this Delivery; see the log of the engine',
+    settledAt: rfc3339(nowMs),
+    nextAttemptAt: null,
+  };
+}

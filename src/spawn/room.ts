@@ -116,8 +116,8 @@ class Spawning implements SpawnRoom {
 
   async #synced(signal: AbortSignal): Promise<void> {
     const { informers } = this.#deps;
-    await informers.of('TaskSpawner').synced(signal);
-    await informers.of('Task').synced(signal);
+    for (const informer of [informers.of('TaskSpawner'), informers.of('Task')])
+      if (!informer.isSynced) await informer.synced(signal);
   }
 
   async #make(spawner: TaskSpawner, plan: SpawnerPlan, item: WorkItem, signal: AbortSignal): Promise<Made> {

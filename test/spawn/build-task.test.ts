@@ -8,10 +8,19 @@ import { storedSpawner, webhookSpec } from './fixtures.ts';
 
 const item: WorkItem = {
   name: { kind: 'id', id: '7' },
-  variables: { ID: '7', Title: 'fix it', Body: "it's; $(rm -rf) `x`\n\"y\"", Payload: { deep: { list: ['a'] } } },
+  variables: {
+    ID: '7',
+    Title: 'fix it',
+    Body: 'it\'s; $(rm -rf) `x`\n"y"',
+    Payload: { deep: { list: ['a'] } },
+  },
 };
 
-function build(taskTemplate: TaskTemplate, rest: Partial<TaskSpawnerSpec> = {}, from: WorkItem = item): Built {
+function build(
+  taskTemplate: TaskTemplate,
+  rest: Partial<TaskSpawnerSpec> = {},
+  from: WorkItem = item,
+): Built {
   const spawner = storedSpawner({ ...webhookSpec, ...rest, taskTemplate });
   const planned = planSpawner(spawner.spec);
   if (!planned.ok) throw new Error(planned.message);
@@ -29,9 +38,9 @@ const agent: TaskTemplate = { type: 'claude-code', credentials: { type: 'none' }
 describe('the Task of a work item', () => {
   test('asks for the title unless promptTemplate says otherwise', () => {
     expect(draft(agent).spec.prompt).toBe('fix it');
-    expect(draft({ ...agent, promptTemplate: 'Do {{.Title}} ({{index .Payload.deep.list 0}})' }).spec.prompt).toBe(
-      'Do fix it (a)',
-    );
+    expect(
+      draft({ ...agent, promptTemplate: 'Do {{.Title}} ({{index .Payload.deep.list 0}})' }).spec.prompt,
+    ).toBe('Do fix it (a)');
   });
 
   test('takes the fields of its template as they stand', () => {
@@ -77,7 +86,13 @@ describe('the Task of a work item', () => {
         labels: { 'kelos.dev/taskspawner': 's' },
         annotations: { 'telos.dev/task-number': '3' },
         ownerReferences: [
-          { apiVersion: 'kelos.dev/v1alpha2', kind: 'TaskSpawner', name: 's', uid: 'uid-of-s', controller: true },
+          {
+            apiVersion: 'kelos.dev/v1alpha2',
+            kind: 'TaskSpawner',
+            name: 's',
+            uid: 'uid-of-s',
+            controller: true,
+          },
         ],
       },
       spec: { branch: 'fix/7' },
@@ -104,7 +119,9 @@ describe('the Task of a work item', () => {
   });
 
   test('carries hooks that stand in its template’s annotations, with the finalizer too', () => {
-    const annotations = { 'kelos.dev/on-completion': '[{"name":"n","webhook":{"url":"https://example.com/{{.ID}}"}}]' };
+    const annotations = {
+      'kelos.dev/on-completion': '[{"name":"n","webhook":{"url":"https://example.com/{{.ID}}"}}]',
+    };
     const { metadata } = draft({ ...agent, metadata: { annotations } });
     expect(metadata.annotations?.['kelos.dev/on-completion']).toBe(
       '[{"name":"n","webhook":{"url":"https://example.com/7"}}]',

@@ -30,7 +30,10 @@ export function spawnerDraft(
 }
 
 /** A TaskSpawner as a store would give it, for tests without one. */
-export function storedSpawner(spec: TaskSpawnerSpec = webhookSpec, status?: TaskSpawner['status']): TaskSpawner {
+export function storedSpawner(
+  spec: TaskSpawnerSpec = webhookSpec,
+  status?: TaskSpawner['status'],
+): TaskSpawner {
   return {
     apiVersion: 'kelos.dev/v1alpha2',
     kind: 'TaskSpawner',

@@ -111,8 +111,8 @@ describe('the status of a TaskSpawner', () => {
       message: '',
       lastTransitionTime: '2026-01-01T00:00:00Z',
     };
-    expect(status({ spawner: storedSpawner(webhookSpec, { conditions: [foreign] }) }).conditions).toContainEqual(
-      foreign,
-    );
+    expect(
+      status({ spawner: storedSpawner(webhookSpec, { conditions: [foreign] }) }).conditions,
+    ).toContainEqual(foreign);
   });
 });

@@ -8,7 +8,10 @@ function read(spec: Omit<GenericWebhook, 'source'>, payload: unknown): Reading {
   return webhookSource({ source: 'ci', ...spec }).read({ payload, body });
 }
 
-function item(fieldMapping: Record<string, string>, payload: unknown): Extract<Reading, { outcome: 'item' }>['item'] {
+function item(
+  fieldMapping: Record<string, string>,
+  payload: unknown,
+): Extract<Reading, { outcome: 'item' }>['item'] {
   const reading = read({ fieldMapping }, payload);
   if (reading.outcome !== 'item') throw new Error(reading.reason);
   return reading.item;

@@ -16,6 +16,8 @@ import type { WorkItem } from './work-item.ts';
 const ticksPerPass = 1000;
 /** The wall clock may jump, or the machine sleep, while a timer waits: look again at least so often. */
 const longestWaitMs = 300_000;
+/** A clock set back by less than this makes no tick come twice. */
+const longestLeadMs = 86_400_000;
 /** Tasks let go side by side: enough to share the store's commits. */
 const liftBatch = 32;
 
@@ -184,6 +186,7 @@ function workedThrough(spawner: TaskSpawner, nowMs: number): number {
   const since = Date.parse(status?.lastDiscoveryTime ?? '');
   if (status?.phase === 'Suspended' && spec.suspend !== true)
     return Number.isNaN(since) ? nowSecond : Math.max(nowSecond, since);
-  if (!Number.isNaN(since)) return since;
+  // Only a clock that was wrong can have got so far ahead; waiting for that time would be waiting for ever.
+  if (!Number.isNaN(since)) return since - nowMs > longestLeadMs ? nowSecond : since;
   return status?.observedGeneration === undefined ? Date.parse(metadata.creationTimestamp) : nowSecond;
 }

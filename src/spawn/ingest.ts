@@ -21,7 +21,7 @@ export interface InboundEvent {
 }
 
 /** What one TaskSpawner (`namespace/name`) made of an event. `task` is a name in the same namespace. */
-export interface IngestResult {
+interface IngestResult {
   readonly taskspawner: string;
   readonly task?: string;
   readonly outcome: 'created' | 'duplicate' | 'filtered' | 'suspended' | 'exhausted' | 'failed';
@@ -153,7 +153,8 @@ async function offer(
     const { source } = planned.plan;
     if (source.kind !== 'event') return failed(spawner, 'this TaskSpawner takes no events');
     const reading = source.read(event);
-    if (reading.outcome === 'filtered') return { result: { taskspawner, ...reading } };
+    if (reading.outcome === 'failed') deps.onTrouble(spawner, 'TaskCreationFailed', reading.reason);
+    if (reading.outcome !== 'item') return { result: { taskspawner, ...reading } };
     const made = await deps.make(spawner, planned.plan, reading.item, signal);
     return { result: { taskspawner, ...made } };
   } catch (thrown) {

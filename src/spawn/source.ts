@@ -14,9 +14,10 @@ export interface EventSource {
   read(event: { readonly payload: unknown; readonly body: Uint8Array }): Reading;
 }
 
-/** A yes with its work item, or a no with its reason. */
+/** A yes with its work item, or a no with its reason; `failed` is a no that somebody has to look at. */
 export type Reading =
   | { readonly outcome: 'item'; readonly item: WorkItem }
+  | { readonly outcome: 'failed'; readonly reason: string }
   | { readonly outcome: 'filtered'; readonly reason: string };
 
 /** A source that finds work items as time goes by. */

@@ -279,6 +279,19 @@ describe('a schedule', () => {
     expect(await ticks()).toEqual(['03:01', '03:02', '03:03', '03:04']);
   });
 
+  test('goes on when the clock had been years ahead and was put right', async () => {
+    await start({ ...cronSpec('0 0 1 1 *'), maxConcurrency: 1 });
+    await untilStatus({ phase: 'Running' });
+    await spawn.stop();
+    clock.setWall('2030-06-01T00:00:00Z');
+    spawn = startSpawn(store, clock);
+    await untilStatus({ totalTasksCreated: 4, lastDiscoveryTime: '2030-01-01T00:00:00Z' });
+    await spawn.stop();
+    clock.setWall('2026-01-02T04:00:00Z');
+    spawn = startSpawn(store, clock);
+    await untilStatus({ lastDiscoveryTime: '2026-01-02T04:00:00Z' });
+  });
+
   test('notices within minutes that the clock has jumped ahead', async () => {
     await start(cronSpec('0 * * * *'));
     await untilStatus({ message: 'Created 0 tasks total; next at 2026-01-02T04:00:00Z' });

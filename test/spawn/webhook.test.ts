@@ -49,6 +49,11 @@ describe('the fields of an event', () => {
     expect(item({ id: '$.v', title: '$.v' }, { v: value }).variables['Title']).toBe(text);
   });
 
+  test('keep the name that the mapping gives them, also that of a known one', () => {
+    const { variables } = item({ id: '$.id', Title: '$.t' }, { id: 'x', t: 'mapped' });
+    expect(variables).toMatchObject({ title: '', Title: 'mapped' });
+  });
+
   test('that are missing are empty', () => {
     expect(item({ id: '$.id', extra: '$.nowhere.at.all' }, { id: 'x' }).variables['extra']).toBe('');
   });

@@ -4,7 +4,7 @@ import { toError } from '../../base/errors.ts';
 import { SpawnerConfigError } from '../source.ts';
 
 /** What a path finds: one value, or nothing. A path that can find several finds the list of them. */
-export type Found = { readonly found: true; readonly value: unknown } | { readonly found: false };
+type Found = { readonly found: true; readonly value: unknown } | { readonly found: false };
 
 /** A compiled JSONPath. Never throws: a document too deep for the path is one in which nothing is found. */
 export type JsonPath = (document: unknown) => Found;

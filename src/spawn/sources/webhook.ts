@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { GenericWebhook, GenericWebhookFilter } from '../../api/task-spawner.ts';
+import { TemplateError } from '../../base/go-template/template.ts';
 import type { EventSource, Reading } from '../source.ts';
 import { goText } from './go-text.ts';
 import { compileJsonPath, compilePattern, type JsonPath } from './json-path.ts';
@@ -22,22 +23,33 @@ export function webhookSource(spec: GenericWebhook): EventSource {
   );
   return {
     kind: 'event',
-    read({ payload, body }): Reading {
-      const refusal =
-        filters.find((filter) => !filter.matches(payload))?.misses ??
-        excludes.find((filter) => filter.matches(payload))?.hits;
-      if (refusal !== undefined) return { outcome: 'filtered', reason: refusal };
-      const mapped = mapFields(fields, payload);
-      const deliveryId = deliveryIdOf(spec.source, fields, payload, body);
-      return {
-        outcome: 'item',
-        item: {
-          name: { kind: 'delivery', event: spec.source, deliveryId },
-          variables: variablesOf(mapped, payload),
-        },
-      };
-    },
+    read: ({ payload, body }) =>
+      unlessTooLarge(() => {
+        const refusal =
+          filters.find((filter) => !filter.matches(payload))?.misses ??
+          excludes.find((filter) => filter.matches(payload))?.hits;
+        if (refusal !== undefined) return { outcome: 'filtered', reason: refusal };
+        const mapped = mapFields(fields, payload);
+        const deliveryId = deliveryIdOf(spec.source, fields, payload, body);
+        return {
+          outcome: 'item',
+          item: {
+            name: { kind: 'delivery', event: spec.source, deliveryId },
+            variables: variablesOf(mapped, payload),
+          },
+        };
+      }),
   };
+}
+
+/** Printing a field is bounded as every template is. */
+function unlessTooLarge(read: () => Reading): Reading {
+  try {
+    return read();
+  } catch (thrown) {
+    if (!(thrown instanceof TemplateError)) throw thrown;
+    return { outcome: 'failed', reason: `a field of the event cannot be printed: ${thrown.message}` };
+  }
 }
 
 interface MappedField {
@@ -98,7 +110,7 @@ function variablesOf(mapped: readonly [string, string][], payload: unknown): Rec
     ];
   });
   // From entries, so that a field called __proto__ is a key like any other.
-  return Object.fromEntries<unknown>([...mapped, ...known, ['Kind', 'GenericWebhook'], ['Payload', payload]]);
+  return Object.fromEntries<unknown>([...known, ...mapped, ['Kind', 'GenericWebhook'], ['Payload', payload]]);
 }
 
 /** What tells this event from others of the source: its mapped id, else all that it says. */

@@ -1,0 +1,75 @@
+import type { TaskSpawner } from '../api/task-spawner.ts';
+import { sourceNames } from '../api/task-spawner.ts';
+import { type Source, SpawnerConfigError } from './source.ts';
+import { cronSource } from './sources/cron.ts';
+import { webhookSource } from './sources/webhook.ts';
+import { parseTaskTemplates, type TaskTemplates } from './task-templates.ts';
+
+/** A TaskSpawner's spec, checked and compiled, ready to be worked. */
+export interface SpawnerPlan {
+  readonly source: Source;
+  readonly templates: TaskTemplates;
+}
+
+/** A plan, or one line that says why there is none. */
+export type Planned =
+  | { readonly ok: true; readonly plan: SpawnerPlan }
+  | { readonly ok: false; readonly code: SpawnerConfigError['code']; readonly message: string };
+
+/** Compiles a TaskSpawner. Pure; costs parsing, so keep what it gives: see `PlanCache`. */
+export function planSpawner(spec: TaskSpawner['spec']): Planned {
+  try {
+    refuseUnsupported(spec);
+    return {
+      ok: true,
+      plan: { source: sourceOf(spec.when), templates: parseTaskTemplates(spec.taskTemplate) },
+    };
+  } catch (thrown) {
+    if (!(thrown instanceof SpawnerConfigError)) throw thrown;
+    return { ok: false, code: thrown.code, message: thrown.message };
+  }
+}
+
+/** Keeps the plan of each TaskSpawner until its spec changes. */
+export class PlanCache {
+  readonly #plans = new Map<string, { readonly generation: number | undefined; readonly planned: Planned }>();
+
+  of(spawner: TaskSpawner): Planned {
+    const { uid, generation } = spawner.metadata;
+    const kept = this.#plans.get(uid);
+    if (kept !== undefined && generation !== undefined && kept.generation === generation) return kept.planned;
+    const planned = planSpawner(spawner.spec);
+    this.#plans.set(uid, { generation, planned });
+    return planned;
+  }
+
+  forget(uid: string): void {
+    this.#plans.delete(uid);
+  }
+}
+
+function sourceOf(when: TaskSpawner['spec']['when']): Source {
+  if (when.cron !== undefined) return cronSource(when.cron);
+  if (when.webhook !== undefined) return webhookSource(when.webhook);
+  const named = sourceNames.find((name) => when[name] !== undefined);
+  throw new SpawnerConfigError(
+    'NotSupported',
+    named === undefined
+      ? 'spec.when names no source; use cron or webhook'
+      : `spec.when.${named}: this version of Telos does not work this source yet; use cron or webhook`,
+  );
+}
+
+/** What a Task would have to lack without anybody noticing is refused instead. */
+function refuseUnsupported(spec: TaskSpawner['spec']): void {
+  if ((spec.taskTemplate.contextSources ?? []).length > 0)
+    throw new SpawnerConfigError(
+      'NotSupported',
+      'spec.taskTemplate.contextSources: this version of Telos does not fetch them yet; remove them',
+    );
+  if ((spec.credentials ?? []).length > 0)
+    throw new SpawnerConfigError(
+      'NotSupported',
+      'spec.credentials: this version of Telos does not draw from a pool yet; use spec.taskTemplate.credentials',
+    );
+}

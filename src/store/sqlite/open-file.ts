@@ -1,0 +1,92 @@
+import { closeSync, openSync } from 'node:fs';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { errorCode, toError } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { StoreError } from '../errors.ts';
+import { Connection } from './connection.ts';
+import { checkOwnership, migrate } from './migrations.ts';
+import { isBusy, toStoreError } from './sqlite-errors.ts';
+
+/** How long opening waits for processes that open, migrate or close the same file. */
+const openPatienceMs = 15_000;
+
+/** How long one statement may hold up the event loop for another process; longer waits are timers. */
+const busyTimeoutMs = 25;
+
+/**
+ * Opens the database file, making it (mode 0600, it holds Secrets) and its folder (0700) when they are not there.
+ * @throws StoreError `Unavailable` saying what is wrong with the path and what to do.
+ */
+export async function openFile(path: string, log: Logger): Promise<Connection> {
+  if (path === '' || path.includes('\0')) throw unavailable(path, 'this is not a path; name a file');
+  const file = resolve(path);
+  await prepareFile(file, log);
+  const deadline = Date.now() + openPatienceMs;
+  for (;;) {
+    let connection: Connection | undefined;
+    try {
+      connection = new Connection(file, busyTimeoutMs);
+      prepareDatabase(connection);
+      return connection;
+    } catch (thrown) {
+      connection?.close();
+      if (!isBusy(thrown) || Date.now() > deadline) throw toStoreError(thrown, file);
+    }
+    await delay(5 + Math.random() * 20);
+  }
+}
+
+function prepareDatabase(connection: Connection): void {
+  checkOwnership(connection);
+  const mode = connection.pragma('journal_mode = WAL');
+  if (mode !== 'wal') {
+    throw unavailable(
+      connection.path,
+      'its file system has no shared memory (a network drive?); use a local disk',
+    );
+  }
+  // FULL: what was acknowledged survives a power cut too.
+  connection.pragma('synchronous = FULL');
+  connection.pragma('journal_size_limit = 67108864');
+  migrate(connection);
+}
+
+async function prepareFile(file: string, log: Logger): Promise<void> {
+  const present = await stat(file).catch((thrown: unknown) => {
+    const code = errorCode(thrown);
+    if (code === 'ENOENT') return undefined;
+    if (code === 'ENOTDIR')
+      throw unavailable(file, 'a part of the path is a file, not a folder; choose another path');
+    throw unavailable(file, `cannot be looked at (${code ?? toError(thrown).message})`);
+  });
+  if (present === undefined) return makeFile(file);
+  if (present.isDirectory()) throw unavailable(file, 'is a folder; name a file in it, such as telos.db');
+  if (!present.isFile()) throw unavailable(file, 'is not a regular file; choose another path');
+  if ((present.mode & 0o077) !== 0) {
+    log.warn('other users of this machine may read the store, which holds Secrets: run chmod 600', {
+      path: file,
+    });
+  }
+}
+
+async function makeFile(file: string): Promise<void> {
+  const folder = dirname(file);
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // In one go: closing any descriptor of the file later on would drop the locks SQLite holds on it here.
+    closeSync(openSync(file, 'wx', 0o600));
+  } catch (thrown) {
+    const code = errorCode(thrown) ?? toError(thrown).message;
+    if (code === 'EEXIST') return;
+    throw unavailable(
+      file,
+      `cannot be made (${code}); see that ${folder} is a folder this user may write to, or choose another path`,
+    );
+  }
+}
+
+function unavailable(path: string, why: string): StoreError {
+  return new StoreError('Unavailable', `store ${path}: ${why}`);
+}

@@ -64,13 +64,14 @@ function joinFault(path: string, message: string): string {
 
 /** Commander says what is wrong on a first line and the nearest right spelling in brackets on a second. */
 function explainCommander(error: CommanderError): Explanation {
-  if (error.exitCode === 0 || error.code === 'commander.help') {
-    return { lines: [], exitCode: error.exitCode === 0 ? 0 : 2 };
+  if (error.exitCode === 0) return { lines: [], exitCode: 0 };
+  if (error.code === 'commander.help') {
+    return { lines: ['no command given: arguments: see it with --help'], exitCode: 2 };
   }
   const [what = '', hint] = error.message.replace(/^error: /, '').split('\n');
   const suggestion = hint?.match(/^\(Did you mean (?:one of )?(.*)\?\)$/)?.[1];
   const remedy = suggestion === undefined ? 'see telos --help' : `did you mean ${suggestion}?`;
-  const clear = what.replace(' is invalid. ', ' is invalid: ');
+  const clear = what.replace(/ is invalid\. (.+?)\.?$/, ' is invalid: $1');
   return { lines: [clear === what ? `${what}: ${remedy}` : clear], exitCode: 2 };
 }
 

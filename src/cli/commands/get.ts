@@ -36,7 +36,7 @@ function selectedKinds(selection: ResourceSelection): readonly Kind[] {
 
 async function read(store: ResourceStore, selection: ResourceSelection, context: CommandContext): Promise<Found> {
   const resources: Resource[] = [];
-  let resourceVersion = '0';
+  let resourceVersion = '';
   if (selection.by === 'kind') {
     for (const kind of selection.kinds) {
       const listing = await listChosen(store, kind, context);
@@ -45,10 +45,15 @@ async function read(store: ResourceStore, selection: ResourceSelection, context:
     }
     return { resources, resourceVersion };
   }
+  const [first] = selection.targets;
+  if (context.options.watch && first !== undefined) {
+    // Only a list says from which version on one may watch.
+    const { namespace } = context.options;
+    const page = await store.list(first.kind, { namespace, limit: 1, signal: context.signal });
+    resourceVersion = page.resourceVersion;
+  }
   for (const target of selection.targets) resources.push(await readTarget(store, target, context));
-  // A watch of named ones begins where the newest of them was written.
-  const versions = resources.map((resource) => Number(resource.metadata.resourceVersion));
-  return { resources, resourceVersion: String(Math.max(0, ...versions)) };
+  return { resources, resourceVersion };
 }
 
 function print(context: CommandContext, selection: ResourceSelection, found: Found): void {
@@ -92,7 +97,7 @@ async function watch(
       labelSelector: selector,
       resourceVersion,
       signal: context.signal,
-    } as Parameters<ResourceStore['watch']>[1]);
+    });
     for await (const event of events) {
       if (event.type === 'BOOKMARK') {
         resourceVersion = event.resourceVersion;

@@ -1,0 +1,49 @@
+import type { Command } from 'commander';
+import { readFile } from 'node:fs/promises';
+import type { EgressOptions } from '../egress/policy.ts';
+import { CliError, explainSystemError } from './cli-error.ts';
+import { collectList } from './flags.ts';
+
+/** The flags that say where Telos may connect. */
+export interface EgressFlags {
+  readonly egressAllow?: readonly string[];
+  readonly egressDeny?: readonly string[];
+  readonly egressProxy?: string;
+  readonly egressNat64Prefix?: string;
+  readonly caFile?: string;
+  readonly dnsServer?: readonly string[];
+}
+
+/** Declares them; the same on every command that connects. */
+export function addEgressFlags(command: Command): Command {
+  return command
+    .option('--egress-allow <entry>', 'may be reached although it is not public: CIDR, address, name or *.name, each with :port if need be; repeatable', collectList)
+    .option('--egress-deny <entry>', 'must never be reached; wins over everything; repeatable', collectList)
+    .option('--egress-proxy <url>', 'forward proxy to CONNECT through')
+    .option('--egress-nat64-prefix <prefix>', 'NAT64 prefix (/96) of this network')
+    .option('--ca-file <file>', 'more trust anchors, PEM')
+    .option('--dns-server <address>', "ask this server (IP[:PORT]) instead of the system's; repeatable", collectList);
+}
+
+/** Reads them, the certificates too. @throws CliError when the file of `--ca-file` cannot be read */
+export async function readEgressOptions(flags: EgressFlags): Promise<EgressOptions> {
+  const { egressAllow, egressDeny, egressProxy, egressNat64Prefix, caFile, dnsServer } = flags;
+  return {
+    allow: egressAllow ?? [],
+    deny: egressDeny ?? [],
+    ...(egressProxy === undefined ? {} : { proxy: egressProxy }),
+    ...(egressNat64Prefix === undefined ? {} : { nat64Prefix: egressNat64Prefix }),
+    ...(caFile === undefined ? {} : { caPem: await readCertificates(caFile) }),
+    ...(dnsServer === undefined ? {} : { dnsServers: dnsServer }),
+  };
+}
+
+async function readCertificates(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (thrown) {
+    const reason = explainSystemError(thrown);
+    if (reason === undefined) throw thrown;
+    throw new CliError('cannot read the certificates', `--ca-file ${path}`, reason, { cause: thrown });
+  }
+}

@@ -13,7 +13,11 @@ const McpServer = z
     url: z.string().optional(),
     headers: z.record(z.string(), z.string()).optional(),
     headersFrom: fromSecret.optional(),
-    env: z.array(EnvVar).optional(),
+    env: z
+      .union([z.array(EnvVar), z.record(z.string(), z.string())])
+      .optional()
+      .describe('A list as in a Pod, or (v1alpha1) name: value.')
+      .meta({ 'x-kubernetes-preserve-unknown-fields': true }),
     envFrom: fromSecret.optional(),
   })
   .meta({

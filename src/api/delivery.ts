@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { TerminalPhase } from './hook.ts';
 import { ObjectMeta, type StoredMeta, Time } from './meta.ts';
+import { deliveryId } from './pattern.ts';
 
 /**
  * Why an attempt or a Delivery ended as it did. Stable words: metrics, `--reason` and receivers' runbooks
@@ -79,7 +80,7 @@ export const DeliverySpec = z
   .object({
     id: z
       .string()
-      .regex(/^msg_[a-z0-9]{26}$/)
+      .regex(deliveryId)
       .describe('The webhook-id: the same on every attempt, restart and replica.'),
     task: z.object({
       name: z.string(),

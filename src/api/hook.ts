@@ -1,22 +1,19 @@
 import { z } from 'zod';
-import { dnsLabel, LocalReference, SecretKeyReference } from './meta.ts';
+import { LocalReference, SecretKeyReference } from './meta.ts';
+import { dnsLabel, hookUrl } from './pattern.ts';
 
 /** The phases in which a Task has ended. */
 export const TerminalPhase = z.enum(['Succeeded', 'Failed']);
 export type TerminalPhase = z.infer<typeof TerminalPhase>;
 
-/**
- * What the text of a hook URL must look like: https, a host, no userinfo (an `@` is fine once the path,
- * query or fragment has begun), no backslash, no control or white-space character, at most 2048 characters.
- * The egress guard looks harder; this is what a schema can say.
- */
-export const hookUrlPattern = '^https://[^@/?#\\\\\\s\\x00-\\x20\\x7f]+([/?#][^\\\\\\s\\x00-\\x20\\x7f]*)?$';
+/** What the text of a hook URL must look like, as a schema says it; see `hookUrl` in `pattern.ts`. */
+export const hookUrlPattern = hookUrl.source;
 
 const HookUrl = z
   .string()
   .min(1)
   .max(2048)
-  .regex(new RegExp(hookUrlPattern))
+  .regex(hookUrl)
   .describe('Where to POST: an https URL without user or password.');
 
 /** The body that a webhook carries. */
@@ -68,7 +65,12 @@ export const HookWebhook = z
 /** One entry of `spec.onCompletion.hooks`: who must be told when a Task ends. */
 export const Hook = z.object({
   name: z.string().min(1).max(63).regex(dnsLabel).describe('Unique among the hooks: a DNS label.'),
-  phases: z.array(TerminalPhase).max(2).optional().describe('The phases to tell of. Default: both.'),
+  phases: z
+    .array(TerminalPhase)
+    .max(2)
+    .optional()
+    .describe('The phases to tell of. Default: both.')
+    .meta({ 'x-kubernetes-list-type': 'set' }),
   filter: z
     .string()
     .min(1)

@@ -69,6 +69,7 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
       { name: 'Type', type: 'string', path: '.spec.type' },
       { name: 'Phase', type: 'string', path: '.status.phase' },
       { name: 'Spawner', type: 'string', path: '.metadata.labels.kelos\\.dev/taskspawner' },
+      { name: 'Worker Type', type: 'string', path: '.spec.worker.type', wide: true },
       { name: 'Message', type: 'string', path: '.status.message', wide: true },
       age,
     ],
@@ -167,13 +168,23 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
   },
 };
 
+const apiVersions: ReadonlyMap<Kind, readonly string[]> = new Map(
+  Object.values(kinds).map(({ kind, group, versions }) => [
+    kind,
+    versions.map((version) => (group === '' ? version : `${group}/${version}`)),
+  ]),
+);
+
 export const kindNames = Object.keys(kinds) as readonly Kind[];
 
-/** The apiVersion in which Telos writes a kind. */
+/** Every apiVersion in which a kind may be written, the one that is stored last. */
+export function apiVersionsOf(kind: Kind): readonly string[] {
+  return apiVersions.get(kind) ?? [];
+}
+
+/** The apiVersion in which Telos stores and writes a kind. */
 export function apiVersionOf(kind: Kind): string {
-  const { group, versions } = kinds[kind];
-  const stored = versions.at(-1) ?? '';
-  return group === '' ? stored : `${group}/${stored}`;
+  return apiVersionsOf(kind).at(-1) ?? '';
 }
 
 /** Finds a kind by any name a user may call it: kind, plural, singular or short, in any case. */

@@ -1,10 +1,7 @@
 import { z } from 'zod';
+import { dnsLabel, dnsSubdomain } from './pattern.ts';
 
-/** A DNS-1123 subdomain: what names of resources must be (at most 253 characters). */
-export const dnsSubdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
-
-/** A DNS-1123 label: what namespaces and hook names must be (at most 63 characters). */
-export const dnsLabel = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
+export { dnsLabel, dnsSubdomain } from './pattern.ts';
 
 /** RFC 3339 with a zone, as the Kubernetes API writes `metav1.Time`. */
 export const Time = z.string().meta({ format: 'date-time' });

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { OnCompletion } from './hook.ts';
 import { Condition, LocalReference, ObjectMeta, SecretKeyReference, type StoredMeta, Time } from './meta.ts';
+import { dnsLabel, githubTeam, httpUrl, slackChannel, variableName } from './pattern.ts';
 import { executionFields, executionRules } from './worker.ts';
 
 const strings = z.array(z.string());
@@ -12,7 +13,7 @@ const CommentPolicy = z.object({
   triggerComment: z.string().optional(),
   excludeComments: strings.optional(),
   allowedUsers: strings.optional(),
-  allowedTeams: z.array(z.string().regex(/^[^/]+\/[^/]+$/)).optional(),
+  allowedTeams: z.array(z.string().regex(githubTeam)).optional(),
   minimumPermission: z.enum(['read', 'triage', 'write', 'maintain', 'admin']).optional(),
 });
 
@@ -26,7 +27,7 @@ const githubItemFields = {
   repo: z.string().optional(),
   labels: strings.optional(),
   excludeLabels: strings.optional(),
-  state: z.enum(['open', 'closed', 'all']).optional(),
+  state: z.enum(['open', 'closed', 'all']).optional().meta({ default: 'open' }),
   commentPolicy: CommentPolicy.optional(),
   triggerComment: z.string().optional(),
   excludeComments: strings.optional(),
@@ -37,25 +38,47 @@ const githubItemFields = {
   pollInterval,
 };
 
-export const GitHubIssues = z.object({
-  ...githubItemFields,
-  types: z.array(z.enum(['issues', 'pulls'])).optional(),
-  assignee: z.string().optional(),
-});
+const commentRule = {
+  rule: '!has(self.commentPolicy) || !(has(self.triggerComment) || has(self.excludeComments))',
+  message: 'goes without triggerComment and excludeComments beside it: put them into it',
+  fieldPath: '.commentPolicy',
+};
 
-export const GitHubPullRequests = z.object({
-  ...githubItemFields,
-  reviewState: z.enum(['approved', 'changes_requested', 'any']).optional(),
-  draft: z.boolean().optional(),
-  filePatterns: FilePatterns.optional(),
-});
+export const GitHubIssues = z
+  .object({
+    ...githubItemFields,
+    types: z
+      .array(z.enum(['issues', 'pulls']))
+      .optional()
+      .meta({ default: ['issues'] }),
+    assignee: z.string().optional(),
+  })
+  .meta({
+    'x-kubernetes-validations': [
+      commentRule,
+      {
+        rule: '!has(self.reporting) || !has(self.reporting.checks)',
+        message: 'goes with pull requests only',
+        fieldPath: '.reporting.checks',
+      },
+    ],
+  });
+
+export const GitHubPullRequests = z
+  .object({
+    ...githubItemFields,
+    reviewState: z.enum(['approved', 'changes_requested', 'any']).optional().meta({ default: 'any' }),
+    draft: z.boolean().optional(),
+    filePatterns: FilePatterns.optional(),
+  })
+  .meta({ 'x-kubernetes-validations': [commentRule] });
 
 export const Cron = z.object({
   schedule: z.string().min(9).max(256).describe('Five cron fields, in UTC.'),
 });
 
 export const Jira = z.object({
-  baseUrl: z.string().regex(/^https?:\/\/.+/),
+  baseUrl: z.string().regex(httpUrl),
   project: z.string(),
   jql: z.string().optional(),
   secretRef: LocalReference,
@@ -140,7 +163,7 @@ export const GenericWebhook = z
       .string()
       .min(1)
       .max(63)
-      .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/)
+      .regex(dnsLabel)
       .describe('The last part of the path that events are sent to: /webhook/SOURCE.'),
     fieldMapping: z
       .record(z.string(), z.string())
@@ -157,10 +180,7 @@ export const GenericWebhook = z
 export type GenericWebhook = z.infer<typeof GenericWebhook>;
 
 export const Slack = z.object({
-  channels: z
-    .array(z.string().regex(/^[CG][A-Z0-9]{8,}$/))
-    .max(64)
-    .optional(),
+  channels: z.array(z.string().regex(slackChannel)).max(64).optional(),
   botMessagePolicy: z.enum(['None', 'All', 'OthersOnly']).optional(),
   triggers: z
     .array(z.object({ pattern: z.string().max(256).optional(), mentionOptional: z.boolean().optional() }))
@@ -190,40 +210,38 @@ export const When = z.object(sourceFields).meta({
   'x-kubernetes-validations': [{ rule: oneSource, message: 'exactly one source is required' }],
 });
 
-const ContextSource = z.object({
-  name: z
-    .string()
-    .min(1)
-    .max(64)
-    .regex(/^[a-zA-Z][a-zA-Z0-9_]*$/),
-  http: z
-    .object({
-      url: z.string().min(1),
-      method: z.enum(['GET', 'POST']).optional(),
-      headers: z.record(z.string(), z.string()).optional(),
-      headersFrom: z
-        .array(
-          z.object({
-            header: z.string().min(1),
-            secretName: z.string().min(1),
-            secretKey: z.string().min(1),
-          }),
-        )
-        .max(16)
-        .optional(),
-      body: z.string().optional(),
-      responseFilter: z.object({ type: z.literal('JSONPath'), expression: z.string().min(1) }).optional(),
-      allowInsecure: z.boolean().optional(),
-      timeoutSeconds: z.int32().min(1).max(60).optional(),
-      maxResponseBytes: z.int32().min(1).max(131072).optional(),
-      githubAppAuth: z
-        .record(z.string(), z.unknown())
-        .meta({ 'x-kubernetes-preserve-unknown-fields': true })
-        .optional(),
-    })
-    .optional(),
-  failurePolicy: z.enum(['Fail', 'Ignore']).optional(),
-});
+const ContextSource = z
+  .object({
+    name: z.string().min(1).max(64).regex(variableName),
+    http: z
+      .object({
+        url: z.string().min(1),
+        method: z.enum(['GET', 'POST']).optional().meta({ default: 'GET' }),
+        headers: z.record(z.string(), z.string()).optional(),
+        headersFrom: z
+          .array(
+            z.object({
+              header: z.string().min(1),
+              secretName: z.string().min(1),
+              secretKey: z.string().min(1),
+            }),
+          )
+          .max(16)
+          .optional(),
+        body: z.string().optional(),
+        responseFilter: z.object({ type: z.literal('JSONPath'), expression: z.string().min(1) }).optional(),
+        allowInsecure: z.boolean().optional(),
+        timeoutSeconds: z.int32().min(1).max(60).optional().meta({ default: 10 }),
+        maxResponseBytes: z.int32().min(1).max(131072).optional().meta({ default: 32768 }),
+        githubAppAuth: z
+          .record(z.string(), z.unknown())
+          .meta({ 'x-kubernetes-preserve-unknown-fields': true })
+          .optional(),
+      })
+      .optional(),
+    failurePolicy: z.enum(['Fail', 'Ignore']).optional().meta({ default: 'Fail' }),
+  })
+  .meta({ 'x-kubernetes-validations': [{ rule: 'has(self.http)', message: 'http is required' }] });
 
 export const TaskTemplate = z
   .object({
@@ -241,7 +259,11 @@ export const TaskTemplate = z
       })
       .optional()
       .describe('Labels and annotations of the Task; values are Go templates.'),
-    contextSources: z.array(ContextSource).max(8).optional(),
+    contextSources: z
+      .array(ContextSource)
+      .max(8)
+      .optional()
+      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
   })
   .meta({ 'x-kubernetes-validations': executionRules });
 export type TaskTemplate = z.infer<typeof TaskTemplate>;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { TerminalPhase } from './hook.ts';
 import { Condition, ObjectMeta, type StoredMeta, Time } from './meta.ts';
-import { executionFields, executionRules } from './worker.ts';
+import { executionFields, executionRules, typeInForce } from './worker.ts';
 
 export const TaskPhase = z.enum(['Pending', 'Waiting', 'Running', 'Succeeded', 'Failed']);
 export type TaskPhase = z.infer<typeof TaskPhase>;
@@ -26,17 +26,18 @@ export const TaskSpec = z.object(taskFields).meta({
   'x-kubernetes-validations': [
     ...executionRules,
     {
-      rule: Object.keys(taskFields)
-        .filter((field) => !mutableTaskFields.has(field))
-        .map(unchanged)
-        .join(' && '),
-      message:
-        'the spec of a Task cannot change after it was made (except suspend); delete it and make another',
+      rule: `has(self.prompt) || ${typeInForce} == 'command'`,
+      message: 'is required (only type command goes without)',
+      fieldPath: '.prompt',
     },
-    {
-      rule: "(has(self.worker) && has(self.worker.type) ? self.worker.type : has(self.type) ? self.type : '') == 'command' || (has(self.prompt) && self.prompt != '')",
-      message: 'prompt is required (only type command goes without)',
-    },
+    // One rule per field, so that the fault names the field.
+    ...Object.keys(taskFields)
+      .filter((field) => !mutableTaskFields.has(field))
+      .map((field) => ({
+        rule: unchanged(field),
+        message: 'cannot change after the Task was made (only suspend can); delete the Task and make another',
+        fieldPath: `.${field}`,
+      })),
   ],
 });
 export type TaskSpec = z.infer<typeof TaskSpec>;

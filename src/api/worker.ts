@@ -23,6 +23,23 @@ export type Credentials = z.infer<typeof Credentials>;
 /** Anything a Pod may hold; the API server of the cluster judges it when the Pod is made. */
 const podValue = z.record(z.string(), z.unknown()).meta({ 'x-kubernetes-preserve-unknown-fields': true });
 
+/** Containers beside the agent's; it and its helpers have names that begin with `kelos-`. */
+const Containers = z
+  .array(
+    z.looseObject({ name: z.string().min(1).max(63) }).meta({ 'x-kubernetes-preserve-unknown-fields': true }),
+  )
+  .max(8)
+  .meta({
+    'x-kubernetes-list-type': 'map',
+    'x-kubernetes-list-map-keys': ['name'],
+    'x-kubernetes-validations': [
+      {
+        rule: "self.all(c, !c.name.startsWith('kelos-') && !(c.name in ['git-clone', 'remote-setup', 'branch-setup', 'workspace-files', 'plugin-setup', 'skills-install']))",
+        message: 'a container may not have a name of the agent or its helpers (kelos-…, git-clone, …)',
+      },
+    ],
+  });
+
 export const PodOverrides = z.object({
   labels: z.record(z.string(), z.string()).optional(),
   resources: podValue.optional(),
@@ -37,8 +54,8 @@ export const PodOverrides = z.object({
   volumeMounts: z.array(podValue).optional(),
   podSecurityContext: podValue.optional(),
   containerSecurityContext: podValue.optional(),
-  extraContainers: z.array(podValue).max(8).optional(),
-  extraInitContainers: z.array(podValue).max(8).optional(),
+  extraContainers: Containers.optional(),
+  extraInitContainers: Containers.optional(),
 });
 export type PodOverrides = z.infer<typeof PodOverrides>;
 
@@ -119,16 +136,22 @@ export function effectiveWorker(spec: Execution): Worker {
   };
 }
 
+/** CEL for the type in force, '' when there is none; the same order as in `effectiveWorker`. */
+export const typeInForce =
+  "(has(self.worker) && has(self.worker.type) && self.worker.type != '' ? self.worker.type : has(self.type) ? self.type : '')";
+
 const commandRule = {
-  rule: "!((has(self.worker) && has(self.worker.type) ? self.worker.type : has(self.type) ? self.type : '') == 'command') || has(self.command)",
-  message: 'command is required for type command',
+  rule: `${typeInForce} != 'command' || has(self.command)`,
+  message: 'is required for type command',
+  fieldPath: '.command',
 };
 const commandOnlyRule = {
-  rule: "!has(self.command) || (has(self.worker) && has(self.worker.type) ? self.worker.type : has(self.type) ? self.type : '') == 'command'",
-  message: 'command goes with type: command',
+  rule: `!has(self.command) || ${typeInForce} == 'command'`,
+  message: 'goes with type: command',
+  fieldPath: '.command',
 };
 const typeRule = {
-  rule: "has(self.workerPoolRef) || (has(self.worker) && has(self.worker.type) && self.worker.type != '') || (has(self.type) && self.type != '')",
+  rule: `has(self.workerPoolRef) || ${typeInForce} != ''`,
   message: 'one of type, worker.type and workerPoolRef is required',
 };
 

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { LocalReference, ObjectMeta, type StoredMeta } from './meta.ts';
+import { gitUrl } from './pattern.ts';
 
-const gitUrl = z.string().regex(/^(https?:\/\/|git:\/\/|git@).*/);
+const GitUrl = z.string().regex(gitUrl);
 
 export const WorkspaceSpec = z.object({
-  repo: gitUrl.describe('The git repository to clone.'),
+  repo: GitUrl.describe('The git repository to clone.'),
   ref: z.string().optional(),
   clone: z.object({ branches: z.enum(['All', 'Single']).optional() }).optional(),
   secretRef: LocalReference.optional(),
@@ -13,9 +14,12 @@ export const WorkspaceSpec = z.object({
     .meta({ 'x-kubernetes-preserve-unknown-fields': true })
     .optional(),
   remotes: z
-    .array(z.object({ name: z.string().min(1), url: gitUrl }))
+    .array(z.object({ name: z.string().min(1), url: GitUrl }))
+    .max(64)
     .optional()
     .meta({
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['name'],
       'x-kubernetes-validations': [
         { rule: "self.all(r, r.name != 'origin')", message: "remote name 'origin' is taken by the clone" },
       ],

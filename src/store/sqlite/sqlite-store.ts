@@ -18,6 +18,7 @@ import type {
   WatchOptions,
   WriteOptions,
 } from '../store.ts';
+import { Compactor } from './compactor.ts';
 import {
   type Decision,
   decideCreate,
@@ -61,6 +62,7 @@ class SqliteStore implements ResourceStore {
   readonly #writer: Writer;
   readonly #feed: WatchFeed;
   readonly #garbage: GarbageCollector;
+  readonly #compactor: Compactor;
   #closing: Promise<void> | undefined;
 
   constructor(tables: Tables, { clock, log }: SqliteStoreOptions) {
@@ -69,8 +71,13 @@ class SqliteStore implements ResourceStore {
     this.#garbage = new GarbageCollector(this.#writer, (error) =>
       log.warn('dependents of deleted resources will be removed later', { error: error.message }),
     );
+    this.#compactor = new Compactor(this.#writer, clock, (error) =>
+      log.warn('old history will be removed later', { error: error.message }),
+    );
+    // What another process left to collect when it ended is collected here.
     this.#feed = new WatchFeed(tables, () => this.#garbage.start());
     this.#garbage.start();
+    this.#compactor.start();
   }
 
   async get<K extends Kind>(kind: K, key: Key, options: CallOptions = {}): Promise<Resource<K>> {
@@ -191,9 +198,9 @@ class SqliteStore implements ResourceStore {
 
   async #close(): Promise<void> {
     this.#feed.close();
+    await this.#compactor.stop();
     await this.#writer.drained();
     await this.#garbage.drained();
-    await this.#writer.drained();
     this.#tables.connection.close();
   }
 

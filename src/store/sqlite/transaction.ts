@@ -126,6 +126,44 @@ export class Transaction {
     this.#tables.connection.run('DELETE FROM garbage WHERE uid = ?', uid);
   }
 
+  /** Keys of the Events last written before a time (milliseconds), oldest first. */
+  eventsBefore(time: number, limit: number): Key[] {
+    return this.#tables.connection
+      .all<{ namespace: string; name: string; at: number }>(
+        "SELECT o.namespace, o.name, r.at FROM object o CROSS JOIN revision r ON r.rv = o.rv WHERE o.kind = 'Event' ORDER BY o.rv LIMIT ?",
+        limit,
+      )
+      .filter(({ at }) => at < time);
+  }
+
+  /**
+   * Removes superseded states among the next `limit` versions, sparing those written after `time` and the
+   * newest `keep`. Returns whether there may be more to remove.
+   */
+  compact(time: number, keep: number, limit: number): boolean {
+    const { connection } = this.#tables;
+    const from = this.#tables.compactedVersion();
+    const end = Math.min(this.#tables.currentVersion() - keep, from + limit);
+    if (end <= from) return false;
+    const young = connection.first<{ rv: number | null }>(
+      'SELECT min(rv) AS rv FROM revision WHERE rv > ? AND rv <= ? AND at > ?',
+      from,
+      end,
+      time,
+    )?.rv;
+    const upTo = young === null || young === undefined ? end : young - 1;
+    if (upTo <= from) return false;
+    this.#isChanged = true;
+    connection.run(
+      'DELETE FROM revision WHERE rv IN (SELECT old.rv FROM revision AS new CROSS JOIN revision AS old ON old.kind = new.kind AND old.namespace = new.namespace AND old.name = new.name AND old.rv < new.rv WHERE new.rv > ? AND new.rv <= ?)',
+      from,
+      upTo,
+    );
+    connection.run("DELETE FROM revision WHERE rv > ? AND rv <= ? AND type = 'D'", from, upTo);
+    connection.run("UPDATE meta SET value = ? WHERE key = 'compacted'", upTo);
+    return upTo === from + limit;
+  }
+
   #isAbsent(owner: { apiVersion: string; kind: string; uid: string }, namespace: string): boolean {
     if (!isKept(owner)) return false;
     const row = this.#tables.connection.first<{ kind: string; namespace: string }>(

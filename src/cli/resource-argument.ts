@@ -92,7 +92,7 @@ function parseKind(text: string): Kind {
 }
 
 /** `task/x`, as people and scripts see it. */
-export function resourceName(resource: { readonly kind: Kind; readonly metadata: { readonly name?: string } }): string {
+export function resourceName(resource: { readonly kind: Kind; readonly metadata: { readonly name?: string | undefined } }): string {
   return `${kinds[resource.kind].singular}/${resource.metadata.name ?? ''}`;
 }
 

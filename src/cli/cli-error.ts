@@ -9,15 +9,20 @@ export type ExitCode = 0 | 1 | 2 | 130;
 /** The command line is wrong: exit 2. The message reads `WHAT: WHERE: WHAT TO DO`. */
 export class UsageError extends TelosError {
   constructor(what: string, where: string, remedy: string, options?: ErrorOptions) {
-    super('Usage', [what, where, remedy].join(': '), options);
+    super('Usage', joinLine(what, where, remedy), options);
   }
 }
 
 /** It did not work: exit 1. The message reads `WHAT: WHERE: WHAT TO DO`. */
 export class CliError extends TelosError {
   constructor(what: string, where: string, remedy: string, options?: ErrorOptions) {
-    super('Failed', [what, where, remedy].join(': '), options);
+    super('Failed', joinLine(what, where, remedy), options);
   }
+}
+
+/** Parts that a cause has said already are empty. */
+function joinLine(...parts: readonly string[]): string {
+  return parts.filter((part) => part !== '').join(': ');
 }
 
 /** Several things are wrong at once: one line each, exit 1. */
@@ -54,7 +59,7 @@ function explain(thrown: unknown): Explanation {
   if (thrown instanceof TelosError) return { lines: [thrown.message], exitCode: 1 };
   const system = explainSystemError(thrown);
   if (system !== undefined) return { lines: [system], exitCode: 1 };
-  const message = toError(thrown).message.split('\n')[0] ?? '';
+  const message = (toError(thrown).message.split('\n')[0] ?? '').replace(/[.:]+$/, '');
   return { lines: [`internal error: ${message}: run it again with --debug and report it`], exitCode: 1 };
 }
 
@@ -68,10 +73,11 @@ function explainCommander(error: CommanderError): Explanation {
   if (error.code === 'commander.help') {
     return { lines: ['no command given: arguments: see it with --help'], exitCode: 2 };
   }
-  const [what = '', hint] = error.message.replace(/^error: /, '').split('\n');
+  const [first = '', hint] = error.message.replace(/^error: /, '').split('\n');
+  const what = first.replace(/\.$/, '');
   const suggestion = hint?.match(/^\(Did you mean (?:one of )?(.*)\?\)$/)?.[1];
   const remedy = suggestion === undefined ? 'see telos --help' : `did you mean ${suggestion}?`;
-  const clear = what.replace(/ is invalid\. (.+?)\.?$/, ' is invalid: $1');
+  const clear = what.replace(/ is invalid\. (.+)$/, ' is invalid: $1');
   return { lines: [clear === what ? `${what}: ${remedy}` : clear], exitCode: 2 };
 }
 

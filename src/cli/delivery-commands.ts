@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
+import { type CommandSetup, groupOf } from './command-setup.ts';
 import { addEgressFlags } from './egress-options.ts';
 import { collectValues, durationMs, oneOf } from './flags.ts';
-import { type CommandSetup, groupOf } from './command-setup.ts';
 
 /** Declares the commands about Deliveries, hooks and egress. */
 export function addDeliveryCommands(program: Command, setup: CommandSetup): void {
@@ -10,7 +10,11 @@ export function addDeliveryCommands(program: Command, setup: CommandSetup): void
 
   const hooks = groupOf(program, setup, 'hooks', 'try hooks out');
   const test = addEgressFlags(add(hooks, 'test', 'send what a hook would get, and show the answer'))
-    .option('-f, --file <path>', 'manifests with the hooks, and their Secrets if need be; repeatable', collectValues)
+    .option(
+      '-f, --file <path>',
+      'manifests with the hooks, and their Secrets if need be; repeatable',
+      collectValues,
+    )
     .option('--hook <name>', 'only this hook')
     .addOption(phaseOption('the phase to tell of (default: the first that the hook wants)'))
     .option('--print', 'only show the request')

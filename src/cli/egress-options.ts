@@ -1,7 +1,8 @@
-import type { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
-import type { EgressOptions } from '../egress/policy.ts';
-import { CliError, explainSystemError } from './cli-error.ts';
+import type { Command } from 'commander';
+import { TelosError } from '../base/errors.ts';
+import type { EgressOptions, EgressPolicy } from '../egress/policy.ts';
+import { CliError, explainSystemError, UsageError } from './cli-error.ts';
 import { collectList } from './flags.ts';
 
 /** The flags that say where Telos may connect. */
@@ -17,12 +18,20 @@ export interface EgressFlags {
 /** Declares them; the same on every command that connects. */
 export function addEgressFlags(command: Command): Command {
   return command
-    .option('--egress-allow <entry>', 'may be reached although it is not public: CIDR, address, name or *.name, each with :port if need be; repeatable', collectList)
+    .option(
+      '--egress-allow <entry>',
+      'may be reached although it is not public: CIDR, address, name or *.name, each with :port if need be; repeatable',
+      collectList,
+    )
     .option('--egress-deny <entry>', 'must never be reached; wins over everything; repeatable', collectList)
     .option('--egress-proxy <url>', 'forward proxy to CONNECT through')
     .option('--egress-nat64-prefix <prefix>', 'NAT64 prefix (/96) of this network')
     .option('--ca-file <file>', 'more trust anchors, PEM')
-    .option('--dns-server <address>', "ask this server (IP[:PORT]) instead of the system's; repeatable", collectList);
+    .option(
+      '--dns-server <address>',
+      "ask this server (IP[:PORT]) instead of the system's; repeatable",
+      collectList,
+    );
 }
 
 /** Reads them, the certificates too. @throws CliError when the file of `--ca-file` cannot be read */
@@ -45,5 +54,17 @@ async function readCertificates(path: string): Promise<string> {
     const reason = explainSystemError(thrown);
     if (reason === undefined) throw thrown;
     throw new CliError('cannot read the certificates', `--ca-file ${path}`, reason, { cause: thrown });
+  }
+}
+
+/** The policy that the flags make. @throws UsageError naming the flag and the entry that is wrong */
+export async function egressPolicy(flags: EgressFlags): Promise<EgressPolicy> {
+  const options = await readEgressOptions(flags);
+  const { parseEgressPolicy } = await import('../egress/policy.ts');
+  try {
+    return parseEgressPolicy(options);
+  } catch (thrown) {
+    if (thrown instanceof TelosError) throw new UsageError(thrown.message, '', '', { cause: thrown });
+    throw thrown;
   }
 }

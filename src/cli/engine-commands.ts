@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
+import type { CommandSetup } from './command-setup.ts';
 import { hookSecretsOption } from './delivery-commands.ts';
 import { addEgressFlags, type EgressFlags } from './egress-options.ts';
-import { type CommandSetup } from './command-setup.ts';
 import { collectValues, durationMs, portNumber } from './flags.ts';
 
 /** The flags of whatever starts an engine. */
@@ -47,7 +47,10 @@ function addEngineFlags(command: Command): Command {
       ).argParser(durationMs),
     )
     .addOption(
-      new Option('--port <port>', 'of webhooks, health and metrics; 0: any free one (default: 8484)').argParser(portNumber),
+      new Option(
+        '--port <port>',
+        'of webhooks, health and metrics; 0: any free one (default: 8484)',
+      ).argParser(portNumber),
     )
     .option('--host <address>', 'to listen on (default: 127.0.0.1)')
     .option('--token-file <file>', 'token that the console and its API want, needed beyond loopback');

@@ -27,7 +27,10 @@ const heading = 'Options of every command:';
 /** Declares the options that every command takes. */
 export function addGlobalOptions(command: Command): Command {
   const options = [
-    new Option('--store <where>', 'sqlite:PATH or kubernetes[:CONTEXT] (default: telos.db in the data folder)'),
+    new Option(
+      '--store <where>',
+      'sqlite:PATH or kubernetes[:CONTEXT] (default: telos.db in the data folder)',
+    ),
     new Option('-n, --namespace <name>', 'namespace (default: default)'),
     new Option('-A, --all-namespaces', 'all namespaces'),
     new Option('-l, --selector <labels>', 'only resources with such labels (a=b,c!=d,e in (f,g),!h)'),
@@ -63,7 +66,8 @@ export function readGlobalOptions(flags: GlobalFlags, io: Pick<CliIo, 'env' | 's
     selector: flags.selector,
     output: flags.output ?? 'table',
     watch: flags.watch ?? false,
-    color: flags.color !== false && io.stdout.isTTY === true && !io.env['NO_COLOR'] && io.env['TERM'] !== 'dumb',
+    color:
+      flags.color !== false && io.stdout.isTTY === true && !io.env['NO_COLOR'] && io.env['TERM'] !== 'dumb',
     debug: flags.debug ?? false,
   };
 }

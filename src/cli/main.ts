@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { systemClock } from '../base/clock.ts';
 import { errorCode } from '../base/errors.ts';
-import { OutputClosed, Stopped, runCli } from './program.ts';
+import { OutputClosed, runCli, Stopped } from './program.ts';
 
 const stop = new AbortController();
 

@@ -44,8 +44,16 @@ export function tableOf(kind: Kind, context: CommandContext, several: boolean): 
   return new Table(kind, tableOptions);
 }
 
-/** apiVersion, kind and metadata first, status last: as people write manifests. */
+/** As people write manifests: apiVersion, kind and metadata first, in it the name first, status last. */
 export function inOrder(resource: Resource): Record<string, unknown> {
   const { apiVersion, kind, metadata, status, ...rest } = resource as Resource & { status?: unknown };
-  return { apiVersion, kind, metadata, ...rest, ...(status === undefined ? {} : { status }) };
+  const { name, namespace, labels, annotations, ...ofStore } = metadata;
+  const shownMetadata = {
+    name,
+    namespace,
+    ...(labels === undefined ? {} : { labels }),
+    ...(annotations === undefined ? {} : { annotations }),
+    ...ofStore,
+  };
+  return { apiVersion, kind, metadata: shownMetadata, ...rest, ...(status === undefined ? {} : { status }) };
 }

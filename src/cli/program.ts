@@ -5,7 +5,7 @@ import type { CliIo } from './command-context.ts';
 import { type CommandSetup, commandSetup } from './command-setup.ts';
 import { addDeliveryCommands } from './delivery-commands.ts';
 import { addEngineCommands } from './engine-commands.ts';
-import { collectValues } from './flags.ts';
+import { collectList, collectValues } from './flags.ts';
 import { addGlobalOptions } from './global-options.ts';
 import { version } from './version.ts';
 
@@ -65,7 +65,9 @@ function createProgram(io: CliIo, finish: (exitCode: number) => void): Command {
 }
 
 const fileOption = (): Option =>
-  new Option('-f, --file <path>', 'manifests: a file, a folder, or - for stdin; repeatable').argParser(collectValues);
+  new Option('-f, --file <path>', 'manifests: a file, a folder, or - for stdin; repeatable').argParser(
+    collectValues,
+  );
 
 function addResourceCommands(program: Command, { add, handle }: CommandSetup): void {
   const apply = add(program, 'apply', 'create or update resources')
@@ -138,7 +140,11 @@ function addResourceCommands(program: Command, { add, handle }: CommandSetup): v
 }
 
 function addOtherCommands(program: Command, { add, handle }: CommandSetup): void {
-  const doctor = add(program, 'doctor', 'check what Telos needs, and say how to mend it');
+  const doctor = add(program, 'doctor', 'check what Telos needs, and say how to mend it').option(
+    '--dns-server <address>',
+    "ask this server (IP[:PORT]) instead of the system's; repeatable",
+    collectList,
+  );
   handle(doctor, async (context, _args, flags) => {
     return (await import('./commands/doctor.ts')).doctor(context, flags as object);
   });
@@ -165,4 +171,3 @@ function afterDashes(command: Command, args: readonly string[]): readonly string
   }
   return args;
 }
-

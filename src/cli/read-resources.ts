@@ -30,7 +30,11 @@ export async function listChosen<K extends Kind>(
 export async function listAll<K extends Kind>(
   store: ResourceStore,
   kind: K,
-  where: { readonly namespace?: string | undefined; readonly labelSelector?: string | undefined; readonly signal: AbortSignal },
+  where: {
+    readonly namespace?: string | undefined;
+    readonly labelSelector?: string | undefined;
+    readonly signal: AbortSignal;
+  },
 ): Promise<Listing<K>> {
   const items: Resource<K>[] = [];
   let token: string | undefined;

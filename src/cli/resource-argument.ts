@@ -81,7 +81,11 @@ function parseKind(text: string): Kind {
   const dot = text.indexOf('.');
   const kind = findKind(dot === -1 ? text : text.slice(0, dot));
   if (kind !== undefined && (dot === -1 || text.slice(dot + 1).endsWith(kinds[kind].group))) return kind;
-  const words = kindNames.flatMap((name) => [kinds[name].plural, kinds[name].singular, ...kinds[name].shortNames]);
+  const words = kindNames.flatMap((name) => [
+    kinds[name].plural,
+    kinds[name].singular,
+    ...kinds[name].shortNames,
+  ]);
   const near = nearest(text, words);
   const known = kindNames.map((name) => kinds[name].plural).join(', ');
   throw new UsageError(
@@ -92,7 +96,10 @@ function parseKind(text: string): Kind {
 }
 
 /** `task/x`, as people and scripts see it. */
-export function resourceName(resource: { readonly kind: Kind; readonly metadata: { readonly name?: string | undefined } }): string {
+export function resourceName(resource: {
+  readonly kind: Kind;
+  readonly metadata: { readonly name?: string | undefined };
+}): string {
   return `${kinds[resource.kind].singular}/${resource.metadata.name ?? ''}`;
 }
 

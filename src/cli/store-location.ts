@@ -25,7 +25,10 @@ export function parseStoreLocation(
 export function defaultStorePath(env: Readonly<Record<string, string | undefined>>): string {
   const dataHome = env['XDG_DATA_HOME'];
   // The XDG rules: a relative path is to be ignored.
-  const base = dataHome !== undefined && isAbsolute(dataHome) ? dataHome : join(env['HOME'] || homedir(), '.local/share');
+  const base =
+    dataHome !== undefined && isAbsolute(dataHome)
+      ? dataHome
+      : join(env['HOME'] || homedir(), '.local/share');
   return join(base, 'telos', 'telos.db');
 }
 

@@ -14,9 +14,16 @@ const patienceMs = 5000;
  * Shows the phases of a Task until its end, then its outputs. Returns the exit code: 1 when it Failed.
  * @throws CliError when the Task is deleted meanwhile
  */
-export async function waitForTask(store: ResourceStore, created: Task, context: CommandContext): Promise<0 | 1> {
+export async function waitForTask(
+  store: ResourceStore,
+  created: Task,
+  context: CommandContext,
+): Promise<0 | 1> {
   const cancelNote = context.clock.after(patienceMs, () =>
-    printNote(context, `${resourceName(created)} still waits to be started: is telos up running on this store?`),
+    printNote(
+      context,
+      `${resourceName(created)} still waits to be started: is telos up running on this store?`,
+    ),
   );
   let shown = '';
   try {

@@ -23,7 +23,8 @@ export async function setMarks(
     args.filter((arg) => !isChange(arg)),
     context.options,
   );
-  if (selection.by === 'kind') throw new UsageError('nothing chosen', 'arguments', 'name a resource: KIND/NAME');
+  if (selection.by === 'kind')
+    throw new UsageError('nothing chosen', 'arguments', 'name a resource: KIND/NAME');
   if (changes.size === 0) throw new UsageError('no change given', 'arguments', 'write KEY=VALUE or KEY-');
   await withStore(context, async (store) => {
     for (const target of selection.targets) {

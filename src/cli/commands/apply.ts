@@ -52,7 +52,8 @@ function placed({ file, draft }: CheckedManifest, context: CommandContext): Draf
       `leave --namespace out, or make it ${own}`,
     );
   }
-  const { uid, resourceVersion, generation, creationTimestamp, deletionTimestamp, ...metadata } = draft.metadata;
+  const { uid, resourceVersion, generation, creationTimestamp, deletionTimestamp, ...metadata } =
+    draft.metadata;
   const { name = '' } = metadata;
   return { ...draft, metadata: { ...metadata, name, namespace: own ?? namespace } };
 }
@@ -71,7 +72,8 @@ async function applyOne<K extends Kind>(
   for (let conflicts = 0; ; conflicts += 1) {
     try {
       const present = await find(store, kind, draft.metadata, options.signal);
-      if (present === undefined) return { resource: await store.create<K>(draft, options), outcome: 'created' };
+      if (present === undefined)
+        return { resource: await store.create<K>(draft, options), outcome: 'created' };
       const resource = await store.update<K>(merged(draft, present), options);
       // Contents, not versions: a dry run makes no version.
       return { resource, outcome: isDeepStrictEqual(resource, present) ? 'unchanged' : 'configured' };

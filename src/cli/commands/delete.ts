@@ -1,6 +1,6 @@
 import type { Kind, Resource } from '../../api/kinds.ts';
 import { isStoreError } from '../../store/errors.ts';
-import { keyOf, type Key, type ResourceStore } from '../../store/store.ts';
+import { type Key, keyOf, type ResourceStore } from '../../store/store.ts';
 import { readCheckedManifests } from '../checked-manifests.ts';
 import { UsageError } from '../cli-error.ts';
 import { type CommandContext, printLine, printNote } from '../command-context.ts';
@@ -26,13 +26,17 @@ export async function deleteResources(
   args: readonly string[],
   flags: DeleteFlags,
 ): Promise<void> {
+  const choose = await chooser(context, args, flags);
   await withStore(context, async (store) => {
     const deleting: Resource[] = [];
-    for (const doomed of await choose(store, context, args, flags)) {
+    for (const doomed of await choose(store)) {
       const resource = await remove(store, doomed, context, flags.ignoreNotFound ?? false);
       if (resource === undefined) continue;
       const gone = resource.metadata.deletionTimestamp === undefined || !resource.metadata.finalizers?.length;
-      printLine(context, `${resourceName(resource)} ${gone || flags.wait !== false ? 'deleted' : 'is being deleted'}`);
+      printLine(
+        context,
+        `${resourceName(resource)} ${gone || flags.wait !== false ? 'deleted' : 'is being deleted'}`,
+      );
       if (!gone) deleting.push(resource);
     }
     if (flags.wait === false) return;
@@ -40,36 +44,45 @@ export async function deleteResources(
   });
 }
 
-async function choose(
-  store: ResourceStore,
+/** Reads what is to be deleted; only when that is a kind or a selector, the store is asked. */
+async function chooser(
   context: CommandContext,
   args: readonly string[],
   flags: DeleteFlags,
-): Promise<readonly Doomed[]> {
+): Promise<(store: ResourceStore) => Promise<readonly Doomed[]>> {
   const { namespace, selector } = context.options;
   if (flags.file !== undefined) {
     if (args.length > 0) throw new UsageError('arguments and -f exclude each other', '-f', 'leave one out');
     const manifests = await readCheckedManifests(flags.file, context);
-    return manifests.map(({ kind, draft }) => ({
-      kind,
-      name: draft.metadata.name ?? '',
-      namespace: draft.metadata.namespace ?? namespace,
-    }));
+    return async () =>
+      manifests.map(({ kind, draft }) => ({
+        kind,
+        name: draft.metadata.name ?? '',
+        namespace: draft.metadata.namespace ?? namespace,
+      }));
   }
   const selection = parseSelection(args, context.options);
   if (selection.by === 'name') {
     if (flags.all) throw new UsageError('a name and --all exclude each other', '--all', 'leave one out');
-    return selection.targets.map((target) => ({ ...target, namespace }));
+    return async () => selection.targets.map((target) => ({ ...target, namespace }));
   }
   if (flags.all !== true && selector === undefined) {
     throw new UsageError('nothing chosen', 'arguments', 'give names, --selector or --all');
   }
-  const chosen: Doomed[] = [];
-  for (const kind of selection.kinds) {
+  return (store) => listDoomed(store, selection.kinds, context);
+}
+
+async function listDoomed(
+  store: ResourceStore,
+  kindsChosen: readonly Kind[],
+  context: CommandContext,
+): Promise<readonly Doomed[]> {
+  const doomed: Doomed[] = [];
+  for (const kind of kindsChosen) {
     const { items } = await listChosen(store, kind, context);
-    chosen.push(...items.map((item) => ({ kind, ...keyOf(item) })));
+    doomed.push(...items.map((item) => ({ kind, ...keyOf(item) })));
   }
-  return chosen;
+  return doomed;
 }
 
 async function remove(
@@ -109,7 +122,10 @@ async function untilGone(store: ResourceStore, deleted: Resource, context: Comma
   const present = await stillThere();
   if (present === undefined) return;
   const holders = present.metadata.finalizers?.join(', ') ?? '';
-  printNote(context, `waiting for ${holders} to let ${resourceName(present)} go (needs telos up; --no-wait does not wait)`);
+  printNote(
+    context,
+    `waiting for ${holders} to let ${resourceName(present)} go (needs telos up; --no-wait does not wait)`,
+  );
   for await (const event of store.watch(kind, { namespace: key.namespace, resourceVersion, signal })) {
     if (event.type === 'DELETED' && event.resource.metadata.uid === deleted.metadata.uid) return;
   }

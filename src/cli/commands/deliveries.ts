@@ -99,7 +99,8 @@ export async function recoverDeliveries(
   flags: { readonly since?: number; readonly hook?: string },
 ): Promise<void> {
   const { since: sinceMs, hook } = flags;
-  if (sinceMs === undefined) throw new UsageError('no time given', '--since', 'say how far back, such as 24h');
+  if (sinceMs === undefined)
+    throw new UsageError('no time given', '--since', 'say how far back, such as 24h');
   const { allNamespaces, namespace } = context.options;
   await withStore(context, async (store) => {
     const where = { namespace: allNamespaces ? undefined : namespace, sinceMs, hook };
@@ -131,7 +132,10 @@ function deliveryTargets(
 }
 
 function report(done: readonly Redelivered[], context: CommandContext): void {
-  if (isObjectFormat(context.options.output)) return printObject(context, done);
+  if (isObjectFormat(context.options.output)) {
+    printObject(context, done);
+    return;
+  }
   for (const { key, outcome } of done) printLine(context, `delivery/${key.name} ${outcome}`);
   if (done.length === 0) printNote(context, 'No Deliveries found.');
 }

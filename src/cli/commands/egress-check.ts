@@ -1,9 +1,8 @@
 import { escapeControls } from '../../base/text.ts';
 import { EgressGuard, type EgressVerdict } from '../../egress/guard.ts';
-import { parseEgressPolicy } from '../../egress/policy.ts';
 import { UsageError } from '../cli-error.ts';
 import { type CommandContext, printLine } from '../command-context.ts';
-import { type EgressFlags, readEgressOptions } from '../egress-options.ts';
+import { type EgressFlags, egressPolicy } from '../egress-options.ts';
 import { isObjectFormat, printObject } from '../print-resources.ts';
 
 /** `telos egress check`: would Telos connect there? Connects nowhere. Returns 1 when any URL is refused. */
@@ -13,8 +12,7 @@ export async function checkEgress(
   flags: EgressFlags,
 ): Promise<0 | 1> {
   if (urls.length === 0) throw new UsageError('no URL given', 'arguments', 'telos egress check URL…');
-  const policy = parseEgressPolicy(await readEgressOptions(flags));
-  const guard = new EgressGuard(policy, { clock: context.clock });
+  const guard = new EgressGuard(await egressPolicy(flags), { clock: context.clock });
   const verdicts: EgressVerdict[] = [];
   try {
     for (const url of urls) {

@@ -1,10 +1,17 @@
 import type { Kind, Resource } from '../../api/kinds.ts';
 import type { ResourceStore } from '../../store/store.ts';
+import { UsageError } from '../cli-error.ts';
 import { type CommandContext, printLine, printNote } from '../command-context.ts';
-import { inOrder, isObjectFormat, printNames, printObject, printObjects, tableOf } from '../print-resources.ts';
+import {
+  inOrder,
+  isObjectFormat,
+  printNames,
+  printObject,
+  printObjects,
+  tableOf,
+} from '../print-resources.ts';
 import { listChosen, readTarget } from '../read-resources.ts';
 import { parseSelection, type ResourceSelection, resourceName } from '../resource-argument.ts';
-import { UsageError } from '../cli-error.ts';
 import { withStore } from '../store-option.ts';
 import type { Table } from '../table.ts';
 
@@ -31,10 +38,16 @@ interface Found {
 }
 
 function selectedKinds(selection: ResourceSelection): readonly Kind[] {
-  return selection.by === 'kind' ? selection.kinds : [...new Set(selection.targets.map((target) => target.kind))];
+  return selection.by === 'kind'
+    ? selection.kinds
+    : [...new Set(selection.targets.map((target) => target.kind))];
 }
 
-async function read(store: ResourceStore, selection: ResourceSelection, context: CommandContext): Promise<Found> {
+async function read(
+  store: ResourceStore,
+  selection: ResourceSelection,
+  context: CommandContext,
+): Promise<Found> {
   const resources: Resource[] = [];
   let resourceVersion = '';
   if (selection.by === 'kind') {
@@ -64,12 +77,20 @@ function print(context: CommandContext, selection: ResourceSelection, found: Fou
     else printObjects(context, resources, selection.by === 'name');
     return;
   }
-  if (output === 'name') return printNames(context, resources);
-  if (resources.length === 0) {
-    printNote(context, allNamespaces ? 'No resources found.' : `No resources found in ${namespace} namespace.`);
+  if (output === 'name') {
+    printNames(context, resources);
     return;
   }
-  const present = selectedKinds(selection).filter((kind) => resources.some((resource) => resource.kind === kind));
+  if (resources.length === 0) {
+    printNote(
+      context,
+      allNamespaces ? 'No resources found.' : `No resources found in ${namespace} namespace.`,
+    );
+    return;
+  }
+  const present = selectedKinds(selection).filter((kind) =>
+    resources.some((resource) => resource.kind === kind),
+  );
   for (const [index, kind] of present.entries()) {
     if (index > 0) printLine(context, '');
     const table = tableOf(kind, context, selectedKinds(selection).length > 1);

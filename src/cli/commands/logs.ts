@@ -50,7 +50,12 @@ function noLog(task: Task): CliError {
   return new CliError('there is no log', `${resourceName(task)} (${phase})`, remedy);
 }
 
-async function follow(store: ResourceStore, task: Task, log: LogReader, context: CommandContext): Promise<void> {
+async function follow(
+  store: ResourceStore,
+  task: Task,
+  log: LogReader,
+  context: CommandContext,
+): Promise<void> {
   for (;;) {
     // Asked before the log is read: what was printed before the end is then in it.
     const present = await findRun(store, task, context.signal);

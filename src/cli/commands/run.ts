@@ -6,7 +6,7 @@ import type { TaskSpec } from '../../api/task.ts';
 import type { TaskTemplate } from '../../api/task-spawner.ts';
 import { rfc3339 } from '../../base/text.ts';
 import type { ResourceStore } from '../../store/store.ts';
-import { FaultsError, UsageError } from '../cli-error.ts';
+import { UsageError } from '../cli-error.ts';
 import { type CommandContext, printLine } from '../command-context.ts';
 import { isObjectFormat, printNames, printObjects } from '../print-resources.ts';
 import { readTarget } from '../read-resources.ts';
@@ -25,11 +25,7 @@ export interface RunFlags {
 }
 
 /** `telos run`: makes one Task now; with `-w` waits for its end. `argv` is what stands after `--`. */
-export async function run(
-  context: CommandContext,
-  argv: readonly string[],
-  flags: RunFlags,
-): Promise<0 | 1> {
+export async function run(context: CommandContext, argv: readonly string[], flags: RunFlags): Promise<0 | 1> {
   return withStore(context, async (store) => {
     const origin = flags.from === undefined ? undefined : await readOrigin(store, flags.from, context);
     const draft = draftTask(argv, flags, origin, context);
@@ -78,7 +74,9 @@ function draftTask(
     apiVersion: apiVersionOf('Task'),
     kind: 'Task',
     metadata: {
-      name: flags.name ?? `${origin === undefined ? 'task' : `${origin.name.slice(0, 44)}-manual`}-${randomName()}`,
+      name:
+        flags.name ??
+        `${origin === undefined ? 'task' : `${origin.name.slice(0, 44)}-manual`}-${randomName()}`,
       namespace: context.options.namespace,
       ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
       // Without it a Task that is deleted at once would be gone before its hooks are recorded.
@@ -95,7 +93,10 @@ function specOf(argv: readonly string[], flags: RunFlags, origin: Origin | undef
   }
   const type = flags.type ?? (argv.length > 0 ? 'command' : origin === undefined ? 'claude-code' : undefined);
   const prompt = flags.prompt ?? promptTemplate;
-  const templated = [...(flags.prompt === undefined ? [prompt] : []), ...(argv.length > 0 ? [] : (template.command ?? []))];
+  const templated = [
+    ...(flags.prompt === undefined ? [prompt] : []),
+    ...(argv.length > 0 ? [] : (template.command ?? [])),
+  ];
   if (templated.some((text) => text?.includes('{{'))) {
     throw new UsageError(
       'the template wants a work item',
@@ -132,17 +133,12 @@ function hooksOf(urls: readonly string[], taken: readonly Hook[]): Hook[] {
 
 /** A hook that breaks the rules is refused here, not found out when the Task has ended. */
 function checkedHooks(hooks: readonly Hook[]): readonly Hook[] {
-  const checked = Hooks.safeParse(hooks);
-  if (checked.success) return hooks;
-  throw new FaultsError(
-    checked.error.issues.map((issue) => {
-      const at = typeof issue.path[0] === 'number' ? hooks[issue.path[0]]?.name : undefined;
-      // The URL itself is not repeated: it may hold a password.
-      return at === undefined
-        ? `too many hooks: --hook: at most 8 with those of the TaskSpawner`
-        : `a hook is not right: --hook (${at}): write an https URL without user or password`;
-    }),
-  );
+  if (Hooks.safeParse(hooks).success) return hooks;
+  if (hooks.length > 8) {
+    throw new UsageError('too many hooks', '--hook', "give at most 8, those of the TaskSpawner's included");
+  }
+  // The URL itself is not repeated: it may hold a password.
+  throw new UsageError('not a URL that hooks may have', '--hook', 'write https://… without user or password');
 }
 
 /** Five characters as Kubernetes makes them: no vowels, so that no words come out. */

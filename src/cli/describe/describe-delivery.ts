@@ -29,10 +29,14 @@ export function describeDelivery(delivery: Delivery, outline: Outline, nowMs: nu
 export function deliveryLine(delivery: Delivery, nowMs: number): string {
   const { status = {} } = delivery;
   const { phase = 'Pending', attemptCount = 0, reason, message } = status;
-  const tries = attemptCount === 0 ? 'no attempt yet' : attemptCount === 1 ? '1 attempt' : `${attemptCount} attempts`;
+  const tries =
+    attemptCount === 0 ? 'no attempt yet' : attemptCount === 1 ? '1 attempt' : `${attemptCount} attempts`;
   const why = reason === undefined || reason === phase ? '' : `, ${reason}`;
   const soon = next(delivery, nowMs);
-  const story = [message === undefined || message === '' ? '' : `: ${message}`, soon === undefined ? '' : `; next attempt ${soon}`];
+  const story = [
+    message === undefined || message === '' ? '' : `: ${message}`,
+    soon === undefined ? '' : `; next attempt ${soon}`,
+  ];
   return `${delivery.spec.hook.name}: ${phase} (${tries}${why})${story.join('')} [${delivery.metadata.name}]`;
 }
 
@@ -65,12 +69,16 @@ function times({ durationMs, dnsMs, connectMs, tlsMs, firstByteMs }: Attempt): s
 function next(delivery: Delivery, nowMs: number): string | undefined {
   const { nextAttemptAt } = delivery.status ?? {};
   if (nextAttemptAt === undefined || delivery.status?.settledAt !== undefined) return undefined;
-  return Date.parse(nextAttemptAt) <= nowMs ? `due now (${nextAttemptAt})` : `${age(nextAttemptAt, nowMs)} (${nextAttemptAt})`;
+  return Date.parse(nextAttemptAt) <= nowMs
+    ? `due now (${nextAttemptAt})`
+    : `${age(nextAttemptAt, nowMs)} (${nextAttemptAt})`;
 }
 
 /** Where it goes, without the path: paths of chat URLs are credentials. */
 function targetOf(delivery: Delivery): string | undefined {
-  const { webhook } = delivery.spec.hook as { readonly webhook?: { readonly url?: unknown; readonly urlFrom?: unknown } };
+  const { webhook } = delivery.spec.hook as {
+    readonly webhook?: { readonly url?: unknown; readonly urlFrom?: unknown };
+  };
   if (webhook?.urlFrom !== undefined) return 'the URL in a Secret';
   return originOf(webhook?.url);
 }

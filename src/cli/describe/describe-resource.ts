@@ -2,8 +2,8 @@ import type { Delivery } from '../../api/delivery.ts';
 import type { Event } from '../../api/event.ts';
 import { type Kind, kinds, type Resource } from '../../api/kinds.ts';
 import { onCompletionAnnotation } from '../../api/names.ts';
-import { inOrder } from '../print-resources.ts';
 import { toYaml } from '../object-text.ts';
+import { inOrder } from '../print-resources.ts';
 import { age } from '../table.ts';
 import { describeDelivery } from './describe-delivery.ts';
 import { describeTask } from './describe-task.ts';
@@ -44,11 +44,14 @@ export function describeResource(resource: Resource, surroundings: Surroundings)
 function describeKind(resource: Resource, surroundings: Surroundings, outline: Outline): void {
   switch (resource.kind) {
     case 'Task':
-      return describeTask(resource, surroundings.deliveries, outline, surroundings.nowMs);
+      describeTask(resource, surroundings.deliveries, outline, surroundings.nowMs);
+      return;
     case 'TaskSpawner':
-      return describeTaskSpawner(resource, outline);
+      describeTaskSpawner(resource, outline);
+      return;
     case 'Delivery':
-      return describeDelivery(resource, outline, surroundings.nowMs);
+      describeDelivery(resource, outline, surroundings.nowMs);
+      return;
     case 'Secret': {
       const keys = Object.entries(resource.data ?? {}).map(
         ([key, value]) => `${key}: ${Buffer.from(value, 'base64').length} bytes`,

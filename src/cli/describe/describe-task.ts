@@ -25,7 +25,10 @@ export function describeTask(
     ['Spawner', metadata.labels?.[taskSpawnerLabel] ?? metadata.annotations?.[createdFromAnnotation]],
     ['Type', type],
     ['Model', model],
-    ['Command', spec.command?.map((part) => (/^[\w./:=@%+,-]+$/.test(part) ? part : JSON.stringify(part))).join(' ')],
+    [
+      'Command',
+      spec.command?.map((part) => (/^[\w./:=@%+,-]+$/.test(part) ? part : JSON.stringify(part))).join(' '),
+    ],
     ['Prompt', spec.prompt === undefined ? undefined : shortened(spec.prompt)],
     ['Suspended', spec.suspend],
     ['Depends on', spec.dependsOn?.join(', ')],
@@ -75,7 +78,8 @@ interface LooseHook {
 }
 
 function hookLine(hook: LooseHook | null): string {
-  const phases = Array.isArray(hook?.phases) && hook.phases.length > 0 ? hook.phases.join(', ') : 'both phases';
+  const phases =
+    Array.isArray(hook?.phases) && hook.phases.length > 0 ? hook.phases.join(', ') : 'both phases';
   const target = hook?.webhook?.urlFrom === undefined ? originOf(hook?.webhook?.url) : 'the URL in a Secret';
   return `${String(hook?.name ?? '(no name)')}: ${phases}${target === undefined ? '' : ` to ${target}`}`;
 }

@@ -4,39 +4,46 @@ import { terminalText } from '../terminal-text.ts';
 /** A label and its value; several lines stand below one another. What is undefined or empty is left out. */
 export type Field = readonly [label: string, value: string | number | boolean | undefined];
 
-/** Text for people: aligned fields, and sections below headings. Control characters are escaped. */
+/** Text for people: fields with their values in one column, and sections below headings. Control characters are escaped. */
 export class Outline {
-  #text = '';
+  readonly #lines: string[] = [];
+  /** Fields since the last section: they share a column. */
+  #fields: { readonly label: string; readonly lines: readonly string[] }[] = [];
 
-  /** Fields with their values in one column. */
-  fields(fields: readonly Field[], indent = ''): this {
-    const shown = fields.flatMap(([label, value]) =>
-      value === undefined || value === '' ? [] : [{ label: `${label}:`, value: terminalText(String(value)) }],
-    );
-    const width = Math.max(0, ...shown.map(({ label }) => stringWidth(label))) + 2;
-    for (const { label, value } of shown) {
-      const [first = '', ...rest] = value.replace(/\n+$/, '').split('\n');
-      this.#line(`${indent}${label}${' '.repeat(width - stringWidth(label))}${first}`);
-      for (const line of rest) this.#line(`${indent}${' '.repeat(width)}${line}`);
+  fields(fields: readonly Field[]): this {
+    for (const [label, value] of fields) {
+      if (value !== undefined && value !== '') {
+        this.#fields.push({ label: `${label}:`, lines: linesOf(String(value)) });
+      }
     }
     return this;
   }
 
   /** A heading with lines below it; nothing at all when there are none. */
-  section(heading: string, lines: readonly string[]): this {
-    if (lines.length === 0) return this;
-    this.#line(`${heading}:`);
-    for (const line of lines) {
-      for (const part of terminalText(line).replace(/\n+$/, '').split('\n')) this.#line(`  ${part}`);
-    }
+  section(heading: string, texts: readonly string[]): this {
+    if (texts.length === 0) return this;
+    this.#endFields();
+    this.#lines.push(`${heading}:`, ...texts.flatMap(linesOf).map((line) => `  ${line}`));
     return this;
   }
 
   toString(): string {
-    return this.#text;
+    this.#endFields();
+    return this.#lines.map((line) => `${line.trimEnd()}\n`).join('');
   }
 
-  #line(text: string): void {
-    this.#text += `${text.trimEnd()}\n`;
+  #endFields(): void {
+    const width = Math.max(0, ...this.#fields.map(({ label }) => stringWidth(label))) + 2;
+    for (const { label, lines } of this.#fields) {
+      for (const [index, line] of lines.entries()) {
+        const lead = index === 0 ? label : '';
+        this.#lines.push(`${lead}${' '.repeat(width - stringWidth(lead))}${line}`);
+      }
+    }
+    this.#fields = [];
   }
+}
+
+function linesOf(text: string): readonly string[] {
+  return terminalText(text).replace(/\n+$/, '').split('\n');
 }

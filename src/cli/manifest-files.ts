@@ -37,7 +37,7 @@ export async function readManifestFiles(
 
 async function filesOf(path: string): Promise<readonly string[]> {
   const entries = await namingPath(path, async () =>
-    (await stat(path)).isDirectory() ? await readdir(path) : undefined,
+    (await stat(path)).isDirectory() ? readdir(path) : undefined,
   );
   if (entries === undefined) return [path];
   const manifests = entries.filter((name) => /\.(ya?ml|json)$/.test(name)).sort();

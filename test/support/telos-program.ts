@@ -27,6 +27,8 @@ export interface TelosOptions {
   readonly terminal?: boolean;
   /** Told of everything written to stdout, as it is written. */
   readonly onOutput?: (output: string) => void;
+  /** Told of everything written to stderr. */
+  readonly onNote?: (notes: string) => void;
 }
 
 /** Runs the program inside the test's own process, with its own input, output and environment. */
@@ -42,7 +44,12 @@ export async function telos(args: readonly string[], options: TelosOptions = {})
         options.onOutput?.(stdout);
       },
     },
-    stderr: { write: (chunk) => void (stderr += String(chunk)) },
+    stderr: {
+      write: (chunk) => {
+        stderr += String(chunk);
+        options.onNote?.(stderr);
+      },
+    },
     env: options.env ?? {},
     clock: systemClock,
     signal: options.signal ?? new AbortController().signal,

@@ -2,7 +2,6 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { threadId } from 'node:worker_threads';
 import { build } from 'esbuild';
@@ -96,11 +95,12 @@ export function startTelos(
 export async function ended(
   child: ChildProcessWithoutNullStreams,
 ): Promise<Ended & { signal: string | null }> {
-  const closed = once(child, 'close');
-  const [stdout, stderr, [exitCode, signal]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    closed as Promise<[number | null, string | null]>,
-  ]);
-  return { exitCode: exitCode ?? -1, signal, stdout, stderr };
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text;
+    });
+  }
+  const [exitCode, signal] = (await once(child, 'close')) as [number | null, string | null];
+  return { exitCode: exitCode ?? -1, signal, ...output };
 }

@@ -3,7 +3,7 @@ import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { errorCode, toError } from '../../base/errors.ts';
 import { escapeControls } from '../../base/text.ts';
-import { explainError } from '../cli-error.ts';
+import { explainError, UsageError } from '../cli-error.ts';
 import { type CommandContext, printLine } from '../command-context.ts';
 import type { EgressFlags } from '../egress-options.ts';
 import { isObjectFormat, printObject } from '../print-resources.ts';
@@ -58,8 +58,8 @@ const emptyAnswers: ReadonlySet<string | undefined> = new Set([
 /** Asks for the root's name servers: whatever the answer, it shows that somebody answers. */
 async function checkDns(servers: readonly string[] | undefined): Promise<Finding> {
   const resolver = new Resolver({ timeout: 2000, tries: 1 });
+  if (servers !== undefined) useServers(resolver, servers);
   try {
-    if (servers !== undefined) resolver.setServers([...servers]);
     await resolver.resolveNs('.');
   } catch (thrown) {
     if (!emptyAnswers.has(errorCode(thrown))) {
@@ -69,6 +69,21 @@ async function checkDns(servers: readonly string[] | undefined): Promise<Finding
     }
   }
   return { check: 'dns', verdict: 'ok', message: `${resolver.getServers().join(', ')} answers` };
+}
+
+function useServers(resolver: Resolver, servers: readonly string[]): void {
+  try {
+    resolver.setServers([...servers]);
+  } catch (thrown) {
+    throw new UsageError(
+      'not the address of a server',
+      `--dns-server ${servers.join(',')}`,
+      'write IP or IP:PORT',
+      {
+        cause: thrown,
+      },
+    );
+  }
 }
 
 /** Before this the program did not exist. */

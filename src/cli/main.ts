@@ -1,9 +1,19 @@
 #!/usr/bin/env node
 import { systemClock } from '../base/clock.ts';
 import { errorCode } from '../base/errors.ts';
-import { OutputClosed, runCli, Stopped } from './program.ts';
+import type { CliIo } from './command-context.ts';
+import { OutputClosed, reportError, runCli, Stopped } from './program.ts';
 
+const argv = process.argv.slice(2);
 const stop = new AbortController();
+const io: CliIo = {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  clock: systemClock,
+  signal: stop.signal,
+};
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
@@ -21,14 +31,13 @@ process.stdout.on('error', (error) => {
 });
 process.stderr.on('error', () => {});
 
-const exitCode = await runCli(process.argv.slice(2), {
-  stdin: process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
-  env: process.env,
-  clock: systemClock,
-  signal: stop.signal,
-});
-// Waiting for input that nobody wants any more would keep the process.
+// A mistake of our own: one line, as for every other error.
+process.on('uncaughtException', (error) => process.exit(reportError(error, argv, io)));
+
+// The clock's timers do not keep a process; a command that waits for one must.
+const alive = setInterval(() => {}, 2 ** 30);
+const exitCode = await runCli(argv, io);
+clearInterval(alive);
+// Waiting for input that nobody wants any more would keep it too.
 process.stdin.destroy();
 process.exitCode = exitCode;

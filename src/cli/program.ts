@@ -36,13 +36,22 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     await program.parseAsync(argv.length === 0 ? ['--help'] : [...argv], { from: 'user' });
     return exitCode;
   } catch (thrown) {
-    if (thrown instanceof OutputClosed) return 0;
-    if (thrown instanceof Stopped) return thrown.exitCode;
-    const debug = argv.includes('--debug') || /^(1|true|yes|on)$/i.test(io.env['TELOS_DEBUG'] ?? '');
-    const explanation = explainError(thrown, debug);
-    for (const line of explanation.lines) io.stderr.write(`${line}\n`);
-    return explanation.exitCode;
+    return reportError(thrown, argv, io);
   }
+}
+
+/** Says on stderr what went wrong; returns the exit code. */
+export function reportError(
+  thrown: unknown,
+  argv: readonly string[],
+  io: Pick<CliIo, 'stderr' | 'env'>,
+): number {
+  if (thrown instanceof OutputClosed) return 0;
+  if (thrown instanceof Stopped) return thrown.exitCode;
+  const debug = argv.includes('--debug') || /^(1|true|yes|on)$/i.test(io.env['TELOS_DEBUG'] ?? '');
+  const { lines, exitCode } = explainError(thrown, debug);
+  for (const line of lines) io.stderr.write(`${line}\n`);
+  return exitCode;
 }
 
 /** Declares every command. What does the work is loaded when the command is used. */

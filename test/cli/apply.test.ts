@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeSandbox, type Sandbox, spawnerManifest } from './sandbox.ts';
 
@@ -128,7 +129,6 @@ describe('what cannot be read is one line with the path and a remedy', () => {
     ['a binary file', 'telos.db', /^error: .*telos\.db: .*\n$/],
   ])('%s', async (_title, name, line) => {
     await sandbox.file('a.yaml', spawnerManifest('a'));
-    const { mkdir } = await import('node:fs/promises');
     await mkdir(`${sandbox.folder}/empty`);
     const result = await sandbox.telos(['apply', '-f', `${sandbox.folder}/${name}`]);
     expect(result).toMatchObject({ exitCode: 1, stdout: '' });

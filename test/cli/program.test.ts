@@ -1,8 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { logPath } from '../../src/run/process/process-runner.ts';
 import { buildTelos, ended, startTelos } from '../support/telos-program.ts';
+import { until } from '../support/until.ts';
 import { makeSandbox, type Sandbox, spawnerManifest } from './sandbox.ts';
 
 let program: string;
@@ -46,7 +49,6 @@ describe('the program as it is shipped', () => {
   test('makes its store in the data folder when none is named', async () => {
     const result = await ended(startTelos(program, ['get', 'tasks'], { HOME: sandbox.folder }));
     expect(result).toMatchObject({ exitCode: 0, stderr: 'No resources found in default namespace.\n' });
-    const { stat } = await import('node:fs/promises');
     const folder = await stat(`${sandbox.folder}/.local/share/telos`);
     expect(folder.mode & 0o077).toBe(0);
     await stat(`${sandbox.folder}/.local/share/telos/telos.db`);
@@ -81,6 +83,22 @@ describe('the program as it is shipped', () => {
     await once(child.stdout, 'data');
     child.kill(signal);
     expect(await end).toMatchObject({ exitCode, signal: null, stderr: '' });
+  });
+
+  test('waits as long as it takes', async () => {
+    const key = { namespace: 'default', name: 'x' };
+    const child = startTelos(program, ['run', '--name', 'x', '-w', '--', 'true'], env());
+    const end = ended(child);
+    await until(sandbox.store, 'Task', key);
+    const following = ended(startTelos(program, ['logs', 'x', '-f'], env()));
+    const { metadata } = await sandbox.store.get('Task', key);
+    const path = logPath(`${sandbox.storePath}.runs`, metadata.uid);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, 'printed\n');
+    const status = { phase: 'Succeeded', outputs: ['done'] };
+    await sandbox.store.patch('Task', key, { status }, { subresource: 'status' });
+    expect(await end).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/Succeeded\ndone\n$/) });
+    expect(await following).toMatchObject({ exitCode: 0, stdout: 'printed\n', stderr: '' });
   });
 
   test('ends on Ctrl-C although it waits for its input', async () => {

@@ -3,6 +3,7 @@ import type { Secret } from '../../api/secret.ts';
 import { silentLogger } from '../../base/log.ts';
 import { escapeControls } from '../../base/text.ts';
 import { EgressGuard } from '../../egress/guard.ts';
+import type { AttemptResult } from '../../report/attempt.ts';
 import { type HookTest, prepareHookTest, samplePayload } from '../../report/hook-test.ts';
 import { type SecretSource, StoreSecrets } from '../../report/secrets.ts';
 import type { ResourceStore } from '../../store/store.ts';
@@ -27,41 +28,44 @@ export interface HooksTestFlags extends EgressFlags {
 
 /** `telos hooks test`: sends what the hooks of manifests would get. Returns 1 when one was not delivered. */
 export async function testHooks(context: CommandContext, flags: HooksTestFlags): Promise<0 | 1> {
+  const { clock, options } = context;
   const manifests = await readCheckedManifests(flags.file, context);
-  const hooks = chosenHooks(findHooks(manifests, context.options.namespace), flags.hook);
-  const guard = new EgressGuard(await egressPolicy(flags), { clock: context.clock });
-  const secrets = new ManifestSecrets(findSecrets(manifests, context.options.namespace), context);
+  const hooks = chosenHooks(findHooks(manifests, options.namespace), flags.hook);
+  const guard = new EgressGuard(await egressPolicy(flags), { clock });
+  const secrets = new ManifestSecrets(findSecrets(manifests, options.namespace), context);
   const settings = { hookSecrets: flags.hookSecrets ?? 'any', version };
-  const results: unknown[] = [];
-  let failed = false;
+  const trials: Trial[] = [];
   try {
     for (const { hook, namespace, spawner } of hooks) {
       const phase = flags.phase ?? hook.phases?.[0] ?? 'Succeeded';
-      const payload = samplePayload(phase, { namespace, spawner }, context.clock.now());
-      const deps = { guard, clock: context.clock, secrets };
+      const payload = samplePayload(phase, { namespace, spawner }, clock.now());
+      const deps = { guard, clock, secrets };
       const test = await prepareHookTest({ hook, namespace, payload }, settings, deps);
-      const result = flags.print ? undefined : await test.send(context.signal);
-      const delivered = flags.print ? test.prepared.kind === 'ready' : result?.verdict.kind === 'delivered';
-      failed ||= !delivered;
-      if (isObjectFormat(context.options.output)) {
-        const { match, prepared } = test;
-        results.push({
-          hook: hook.name,
-          match,
-          prepared,
-          ...(result === undefined ? {} : { attempt: result.record }),
-        });
-      } else {
-        printTest(test, flags.print ?? false, context);
-        if (result !== undefined) printLine(context, terminalText(attemptText(result.record)));
-      }
+      const trial: Trial = { test, result: flags.print ? undefined : await test.send(context.signal) };
+      trials.push(trial);
+      if (!isObjectFormat(options.output)) printTrial(trial, context);
     }
   } finally {
     await guard.close();
     await secrets.close();
   }
-  if (isObjectFormat(context.options.output)) printObject(context, results);
-  return failed ? 1 : 0;
+  if (isObjectFormat(options.output)) printObject(context, trials.map(trialObject));
+  return trials.every(isGood) ? 0 : 1;
+}
+
+/** One hook tried, or only prepared: then it has no result. */
+interface Trial {
+  readonly test: HookTest;
+  readonly result: AttemptResult | undefined;
+}
+
+function isGood({ test, result }: Trial): boolean {
+  return result === undefined ? test.prepared.kind === 'ready' : result.verdict.kind === 'delivered';
+}
+
+function trialObject({ test, result }: Trial): Record<string, unknown> {
+  const { hook, match, prepared } = test;
+  return { hook, match, prepared, ...(result === undefined ? {} : { attempt: result.record }) };
 }
 
 function chosenHooks(found: readonly FoundHook[], name: string | undefined): readonly FoundHook[] {
@@ -79,7 +83,8 @@ function chosenHooks(found: readonly FoundHook[], name: string | undefined): rea
   return chosen;
 }
 
-function printTest({ hook, match, prepared }: HookTest, whole: boolean, context: CommandContext): void {
+function printTrial({ test, result }: Trial, context: CommandContext): void {
+  const { hook, match, prepared } = test;
   if (!match.wanted) printNote(context, `hook ${hook} would not be told: ${escapeControls(match.message)}`);
   if (prepared.kind === 'refused') {
     printLine(context, `hook ${hook}: no request: ${escapeControls(prepared.verdict.message)}`);
@@ -87,7 +92,10 @@ function printTest({ hook, match, prepared }: HookTest, whole: boolean, context:
   }
   const { method, url, headers, body } = prepared.request;
   printLine(context, `hook ${hook}: ${method} ${escapeControls(url)}`);
-  if (!whole) return;
+  if (result !== undefined) {
+    printLine(context, terminalText(attemptText(result.record)));
+    return;
+  }
   for (const [name, value] of Object.entries(headers))
     printLine(context, `${name}: ${escapeControls(value)}`);
   printLine(context, `\n${terminalText(body)}`);
@@ -98,6 +106,7 @@ class ManifestSecrets implements SecretSource {
   readonly #manifests: ReadonlyMap<string, Secret>;
   readonly #context: CommandContext;
   #store: Promise<ResourceStore> | undefined;
+  #stored: SecretSource | undefined;
 
   constructor(manifests: ReadonlyMap<string, Secret>, context: CommandContext) {
     this.#manifests = manifests;
@@ -109,7 +118,8 @@ class ManifestSecrets implements SecretSource {
     if (secret !== undefined) return secret;
     const { clock, options } = this.#context;
     this.#store ??= openStore(options.store, { clock, log: silentLogger });
-    return new StoreSecrets(await this.#store, clock).read(namespace, name);
+    this.#stored ??= new StoreSecrets(await this.#store, clock);
+    return this.#stored.read(namespace, name);
   }
 
   async close(): Promise<void> {

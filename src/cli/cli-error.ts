@@ -57,8 +57,10 @@ function explain(thrown: unknown): Explanation {
     return { lines: thrown.faults.map((fault) => joinFault(fault.path, fault.message)), exitCode: 1 };
   }
   if (thrown instanceof TelosError) return { lines: [thrown.message], exitCode: 1 };
-  const system = explainSystemError(thrown);
-  if (system !== undefined) return { lines: [system], exitCode: 1 };
+  const system = systemErrorWords(thrown);
+  if (system !== undefined) {
+    return { lines: [joinLine(system.what, system.where ?? '', system.remedy)], exitCode: 1 };
+  }
   const message = (toError(thrown).message.split('\n')[0] ?? '').replace(/[.:]+$/, '');
   return { lines: [`internal error: ${message}: run it again with --debug and report it`], exitCode: 1 };
 }
@@ -96,13 +98,20 @@ const systemErrors: Readonly<Record<string, readonly [what: string, remedy: stri
   EADDRNOTAVAIL: ['the address is not one of this machine', 'choose another with --host'],
 };
 
-/** One line for an error of the operating system; undefined when it is none. */
-export function explainSystemError(thrown: unknown): string | undefined {
+/** An error of the operating system, in words. */
+export interface SystemErrorWords {
+  readonly what: string;
+  /** The path or address, when the error says it. */
+  readonly where: string | undefined;
+  readonly remedy: string;
+}
+
+/** Undefined when it is no error of the operating system. */
+export function systemErrorWords(thrown: unknown): SystemErrorWords | undefined {
   const code = errorCode(thrown);
   if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) return undefined;
   const { path, address, port } = thrown as { path?: unknown; address?: unknown; port?: unknown };
   const [what, remedy] = systemErrors[code] ?? [`failed with ${code}`, 'run it again with --debug for more'];
-  const where =
-    typeof path === 'string' ? path : typeof address === 'string' ? `${address}:${String(port)}` : undefined;
-  return where === undefined ? `${what}: ${remedy}` : `${what}: ${where}: ${remedy}`;
+  const endpoint = typeof address === 'string' ? `${address}:${String(port)}` : undefined;
+  return { what, where: typeof path === 'string' ? path : endpoint, remedy };
 }

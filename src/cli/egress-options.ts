@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { TelosError } from '../base/errors.ts';
 import type { EgressOptions, EgressPolicy } from '../egress/policy.ts';
-import { CliError, explainSystemError, UsageError } from './cli-error.ts';
+import { UsageError } from './cli-error.ts';
 import { collectList } from './flags.ts';
+import { readNamedFile } from './naming-path.ts';
 
 /** The flags that say where Telos may connect. */
 export interface EgressFlags {
@@ -42,19 +42,9 @@ export async function readEgressOptions(flags: EgressFlags): Promise<EgressOptio
     deny: egressDeny ?? [],
     ...(egressProxy === undefined ? {} : { proxy: egressProxy }),
     ...(egressNat64Prefix === undefined ? {} : { nat64Prefix: egressNat64Prefix }),
-    ...(caFile === undefined ? {} : { caPem: await readCertificates(caFile) }),
+    ...(caFile === undefined ? {} : { caPem: await readNamedFile('--ca-file', caFile) }),
     ...(dnsServer === undefined ? {} : { dnsServers: dnsServer }),
   };
-}
-
-async function readCertificates(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (thrown) {
-    const reason = explainSystemError(thrown);
-    if (reason === undefined) throw thrown;
-    throw new CliError('cannot read the certificates', `--ca-file ${path}`, reason, { cause: thrown });
-  }
 }
 
 /** The policy that the flags make. @throws UsageError naming the flag and the entry that is wrong */

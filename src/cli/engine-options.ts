@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import type { EgressOptions } from '../egress/policy.ts';
-import { CliError, explainSystemError } from './cli-error.ts';
+import { CliError } from './cli-error.ts';
 import type { CommandContext } from './command-context.ts';
 import { readEgressOptions } from './egress-options.ts';
 import type { EngineFlags } from './engine-commands.ts';
+import { readNamedFile } from './naming-path.ts';
 
 /** What an engine is started with, wherever it said so. */
 export interface EngineOptions {
@@ -87,13 +87,7 @@ function roomsOf(flags: UpFlags, context: CommandContext): RoomSwitches {
 }
 
 async function readToken(path: string): Promise<string> {
-  try {
-    const token = (await readFile(path, 'utf8')).trim();
-    if (token !== '') return token;
-  } catch (thrown) {
-    const reason = explainSystemError(thrown);
-    if (reason === undefined) throw thrown;
-    throw new CliError('cannot read the token', `--token-file ${path}`, reason, { cause: thrown });
-  }
-  throw new CliError('the file is empty', `--token-file ${path}`, 'put a token into it');
+  const token = (await readNamedFile('--token-file', path)).trim();
+  if (token === '') throw new CliError('the file is empty', `--token-file ${path}`, 'put a token into it');
+  return token;
 }

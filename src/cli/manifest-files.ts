@@ -1,8 +1,9 @@
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { abortable } from '../base/abort.ts';
-import { CliError, explainSystemError, UsageError } from './cli-error.ts';
+import { CliError, UsageError } from './cli-error.ts';
 import type { CliIo } from './command-context.ts';
+import { namingPath } from './naming-path.ts';
 
 /** The bytes of one manifest file, and what to call it in messages. */
 export interface ManifestFile {
@@ -87,16 +88,4 @@ function readStdin(io: Pick<CliIo, 'stdin' | 'signal'>): Promise<Uint8Array> {
 
 function tooLarge(file: string): CliError {
   return new CliError('larger than 16 MiB', file, 'split it into several files');
-}
-
-/** Errors of the system name the path, also those of calls that forget it. */
-async function namingPath<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (thrown) {
-    const line = explainSystemError(Object.assign(Object(thrown), { path }));
-    if (line === undefined) throw thrown;
-    const [what = line, ...rest] = line.split(': ');
-    throw new CliError(what, path, rest.at(-1) ?? 'check the path', { cause: thrown });
-  }
 }

@@ -4,7 +4,7 @@ import { escapeControls } from '../base/text.ts';
 import { StoreError } from '../store/errors.ts';
 
 /** 0: done. 1: it did not work. 2: wrong usage. 130: stopped by Ctrl-C. */
-export type ExitCode = 0 | 1 | 2 | 130;
+type ExitCode = 0 | 1 | 2 | 130;
 
 /** The command line is wrong: exit 2. The message reads `WHAT: WHERE: WHAT TO DO`. */
 export class UsageError extends TelosError {

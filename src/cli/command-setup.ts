@@ -4,7 +4,7 @@ import { readFlags } from './flags.ts';
 import { addGlobalOptions, readGlobalOptions } from './global-options.ts';
 
 /** Does a command's work; a number is the exit code. The flags are those that were given. */
-export type Handler = (
+type Handler = (
   context: CommandContext,
   args: readonly string[],
   flags: Readonly<Record<string, unknown>>,

@@ -42,7 +42,7 @@ export function oneOf<const T extends string>(...words: readonly T[]): (value: s
 }
 
 /** The variable that stands for a long flag: `--egress-allow` is `TELOS_EGRESS_ALLOW`. */
-export function variableOf(option: Pick<Option, 'long'>): string | undefined {
+function variableOf(option: Pick<Option, 'long'>): string | undefined {
   return option.long === undefined
     ? undefined
     : `TELOS_${option.long.replace(/^--/, '').replaceAll('-', '_').toUpperCase()}`;

@@ -12,7 +12,7 @@ export interface ManifestFile {
 }
 
 /** More is not read: whoever has more resources writes several files. */
-export const maxManifestBytes = 16 * 1024 * 1024;
+const maxManifestBytes = 16 * 1024 * 1024;
 
 /**
  * Reads what `-f` names: files, all `.yaml`, `.yml` and `.json` files of folders, `-` for stdin, in this order.

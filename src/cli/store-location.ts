@@ -22,7 +22,7 @@ export function parseStoreLocation(
 }
 
 /** `telos/telos.db` in the XDG data folder. */
-export function defaultStorePath(env: Readonly<Record<string, string | undefined>>): string {
+function defaultStorePath(env: Readonly<Record<string, string | undefined>>): string {
   const dataHome = env['XDG_DATA_HOME'];
   // The XDG rules: a relative path is to be ignored.
   const base =

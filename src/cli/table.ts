@@ -103,7 +103,7 @@ const phaseColors: Readonly<Record<string, 'green' | 'red' | 'yellow' | 'cyan'>>
 };
 
 /** A phase in the colour of its meaning. */
-export function colorPhase(phase: string): string {
+function colorPhase(phase: string): string {
   const color = phaseColors[phase];
   return color === undefined ? phase : styleText(color, phase, { validateStream: false });
 }

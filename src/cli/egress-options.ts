@@ -1,0 +1,60 @@
+import type { Command } from 'commander';
+import { TelosError } from '../base/errors.ts';
+import type { EgressOptions, EgressPolicy } from '../egress/policy.ts';
+import { UsageError } from './cli-error.ts';
+import { collectList } from './flags.ts';
+import { readNamedFile } from './naming-path.ts';
+
+/** The flags that say where Telos may connect. */
+export interface EgressFlags {
+  readonly egressAllow?: readonly string[];
+  readonly egressDeny?: readonly string[];
+  readonly egressProxy?: string;
+  readonly egressNat64Prefix?: string;
+  readonly caFile?: string;
+  readonly dnsServer?: readonly string[];
+}
+
+/** Declares them; the same on every command that connects. */
+export function addEgressFlags(command: Command): Command {
+  return command
+    .option(
+      '--egress-allow <entry>',
+      'may be reached although it is not public: CIDR, address, name or *.name, each with :port if need be; repeatable',
+      collectList,
+    )
+    .option('--egress-deny <entry>', 'must never be reached; wins over everything; repeatable', collectList)
+    .option('--egress-proxy <url>', 'forward proxy to CONNECT through')
+    .option('--egress-nat64-prefix <prefix>', 'NAT64 prefix (/96) of this network')
+    .option('--ca-file <file>', 'more trust anchors, PEM')
+    .option(
+      '--dns-server <address>',
+      "ask this server (IP[:PORT]) instead of the system's; repeatable",
+      collectList,
+    );
+}
+
+/** Reads them, the certificates too. @throws CliError when the file of `--ca-file` cannot be read */
+export async function readEgressOptions(flags: EgressFlags): Promise<EgressOptions> {
+  const { egressAllow, egressDeny, egressProxy, egressNat64Prefix, caFile, dnsServer } = flags;
+  return {
+    allow: egressAllow ?? [],
+    deny: egressDeny ?? [],
+    ...(egressProxy === undefined ? {} : { proxy: egressProxy }),
+    ...(egressNat64Prefix === undefined ? {} : { nat64Prefix: egressNat64Prefix }),
+    ...(caFile === undefined ? {} : { caPem: await readNamedFile('--ca-file', caFile) }),
+    ...(dnsServer === undefined ? {} : { dnsServers: dnsServer }),
+  };
+}
+
+/** The policy that the flags make. @throws UsageError naming the flag and the entry that is wrong */
+export async function egressPolicy(flags: EgressFlags): Promise<EgressPolicy> {
+  const options = await readEgressOptions(flags);
+  const { parseEgressPolicy } = await import('../egress/policy.ts');
+  try {
+    return parseEgressPolicy(options);
+  } catch (thrown) {
+    if (thrown instanceof TelosError) throw new UsageError(thrown.message, '', '', { cause: thrown });
+    throw thrown;
+  }
+}

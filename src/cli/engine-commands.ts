@@ -1,0 +1,57 @@
+import { type Command, Option } from 'commander';
+import type { CommandSetup } from './command-setup.ts';
+import { hookSecretsOption } from './delivery-commands.ts';
+import { addEgressFlags, type EgressFlags } from './egress-options.ts';
+import { collectValues, durationMs, portNumber } from './flags.ts';
+
+/** The flags of whatever starts an engine. */
+export interface EngineFlags extends EgressFlags {
+  readonly hookSecrets?: 'any' | 'labelled';
+  /** Completions older than this when first seen are skipped: milliseconds. */
+  readonly reportBacklog?: number;
+  readonly port?: number;
+  readonly host?: string;
+}
+
+/** Declares `telos demo` and `telos up`. */
+export function addEngineCommands(program: Command, { add, handle }: CommandSetup): void {
+  const demo = add(program, 'demo', 'the main job on a throw-away store; ends by itself').option(
+    '--keep',
+    'leave the engine up afterwards',
+  );
+  handle(addEngineFlags(demo), async (context, _args, flags) => {
+    const { readDemoOptions } = await import('./engine-options.ts');
+    const { runDemo } = await import('./commands/demo.ts');
+    return runDemo(await readDemoOptions(flags as object, context));
+  });
+
+  const up = add(program, 'up', 'the engine, in the foreground')
+    .option('-f, --file <path>', 'manifests to apply first; repeatable', collectValues)
+    .option('--spawn', 'make Tasks of events (with none of the three: all)')
+    .option('--run', 'run Tasks')
+    .option('--report', 'tell hooks of the Tasks that ended');
+  handle(addEngineFlags(up), async (context, _args, flags) => {
+    const { readUpOptions } = await import('./engine-options.ts');
+    const { runUp } = await import('./commands/up.ts');
+    return runUp(await readUpOptions(flags as object, context));
+  });
+}
+
+function addEngineFlags(command: Command): Command {
+  return addEgressFlags(command)
+    .addOption(hookSecretsOption())
+    .addOption(
+      new Option(
+        '--report-backlog <duration>',
+        'completions older than this when first seen are skipped (default: 24h)',
+      ).argParser(durationMs),
+    )
+    .addOption(
+      new Option(
+        '--port <port>',
+        'of webhooks, health and metrics; 0: any free one (default: 8484)',
+      ).argParser(portNumber),
+    )
+    .option('--host <address>', 'to listen on (default: 127.0.0.1)')
+    .option('--token-file <file>', 'token that the console and its API want, needed beyond loopback');
+}

@@ -1,0 +1,93 @@
+import type { EgressOptions } from '../egress/policy.ts';
+import { CliError } from './cli-error.ts';
+import type { CommandContext } from './command-context.ts';
+import { readEgressOptions } from './egress-options.ts';
+import type { EngineFlags } from './engine-commands.ts';
+import { readNamedFile } from './naming-path.ts';
+
+/** What an engine is started with, wherever it said so. */
+export interface EngineOptions {
+  readonly context: CommandContext;
+  readonly egress: EgressOptions;
+  readonly hookSecrets: 'any' | 'labelled';
+  /** Completions older than this when first seen are skipped. */
+  readonly reportBacklogMs: number;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly host: string;
+  /** What the console and its API want; undefined: nothing (loopback only). */
+  readonly token: string | undefined;
+}
+
+/** The rooms that are switched on. */
+export interface RoomSwitches {
+  readonly spawn: boolean;
+  readonly run: boolean;
+  readonly report: boolean;
+}
+
+export interface UpOptions extends EngineOptions {
+  /** Manifests to apply first, as `-f` names them. */
+  readonly files: readonly string[];
+  readonly rooms: RoomSwitches;
+}
+
+export interface DemoOptions extends EngineOptions {
+  /** Whether the engine stays up afterwards. */
+  readonly keep: boolean;
+}
+
+interface UpFlags extends EngineFlags {
+  readonly file?: readonly string[];
+  readonly spawn?: boolean;
+  readonly run?: boolean;
+  readonly report?: boolean;
+}
+
+/** @throws CliError when a file that a flag names cannot be read */
+export async function readUpOptions(flags: UpFlags, context: CommandContext): Promise<UpOptions> {
+  return {
+    ...(await readEngineOptions(flags, context)),
+    files: flags.file ?? [],
+    rooms: roomsOf(flags, context),
+  };
+}
+
+/** @throws CliError when a file that a flag names cannot be read */
+export async function readDemoOptions(
+  flags: EngineFlags & { readonly keep?: boolean },
+  context: CommandContext,
+): Promise<DemoOptions> {
+  return { ...(await readEngineOptions(flags, context)), keep: flags.keep ?? false };
+}
+
+const dayMs = 86_400_000;
+
+async function readEngineOptions(
+  flags: EngineFlags & { readonly tokenFile?: string },
+  context: CommandContext,
+): Promise<EngineOptions> {
+  return {
+    context,
+    egress: await readEgressOptions(flags),
+    hookSecrets: flags.hookSecrets ?? 'any',
+    reportBacklogMs: flags.reportBacklog ?? dayMs,
+    port: flags.port ?? 8484,
+    host: flags.host ?? '127.0.0.1',
+    token: flags.tokenFile === undefined ? undefined : await readToken(flags.tokenFile),
+  };
+}
+
+/** Naming one room leaves the others off; naming none is all, and on Kubernetes report: Kelos does the rest. */
+function roomsOf(flags: UpFlags, context: CommandContext): RoomSwitches {
+  const { spawn, run, report } = flags;
+  if (spawn || run || report) return { spawn: spawn ?? false, run: run ?? false, report: report ?? false };
+  const alone = context.options.store.kind === 'sqlite';
+  return { spawn: alone, run: alone, report: true };
+}
+
+async function readToken(path: string): Promise<string> {
+  const token = (await readNamedFile('--token-file', path)).trim();
+  if (token === '') throw new CliError('the file is empty', `--token-file ${path}`, 'put a token into it');
+  return token;
+}

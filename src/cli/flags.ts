@@ -1,0 +1,98 @@
+import { type Command, InvalidArgumentError, type Option } from 'commander';
+import { parseDuration } from '../base/duration.ts';
+import { nearest } from '../base/nearest.ts';
+import { UsageError } from './cli-error.ts';
+
+/** Collects a repeatable flag, one value each time; in a variable one per line. */
+export function collectValues(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+/** Collects a repeatable flag whose values may also be joined by commas or white space. */
+export function collectList(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, ...value.split(/[\s,]+/).filter((part) => part !== '')];
+}
+
+/** Reads a duration flag as milliseconds. */
+export function durationMs(value: string): number {
+  const parsed = parseDuration(value);
+  if (parsed === undefined) throw new InvalidArgumentError('Write a duration such as 90s, 30m or 24h.');
+  return parsed;
+}
+
+/** Reads a TCP port; 0 lets the system choose. */
+export function portNumber(value: string): number {
+  const port = Number(value);
+  if (!/^\d{1,5}$/.test(value) || port > 65_535) {
+    throw new InvalidArgumentError('Write a port from 0 to 65535.');
+  }
+  return port;
+}
+
+/** Makes a reader of a flag that takes one of a few words. */
+export function oneOf<const T extends string>(...words: readonly T[]): (value: string) => T {
+  return (value) => {
+    const found = words.find((word) => word === value);
+    if (found !== undefined) return found;
+    const near = nearest(value, words);
+    throw new InvalidArgumentError(
+      near === undefined ? `Use one of ${words.join(', ')}.` : `Did you mean ${near}?`,
+    );
+  };
+}
+
+/** The variable that stands for a long flag: `--egress-allow` is `TELOS_EGRESS_ALLOW`. */
+function variableOf(option: Pick<Option, 'long'>): string | undefined {
+  return option.long === undefined
+    ? undefined
+    : `TELOS_${option.long.replace(/^--/, '').replaceAll('-', '_').toUpperCase()}`;
+}
+
+/**
+ * The values of all flags of a command: what stands on the command line (nearest the command wins), else what
+ * its variable says. Flags that are given nowhere are absent.
+ * @throws UsageError when a variable holds what the flag would not take.
+ */
+export function readFlags(
+  command: Command,
+  env: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, unknown>> {
+  const flags: Record<string, unknown> = {};
+  for (const option of command.options) {
+    const value = variableValue(option, env);
+    if (value !== undefined) flags[option.attributeName()] = value;
+  }
+  for (const level of lineage(command)) {
+    for (const option of level.options) {
+      const name = option.attributeName();
+      if (level.getOptionValueSource(name) === 'cli') flags[name] = level.getOptionValue(name);
+    }
+  }
+  return flags;
+}
+
+function lineage(command: Command): Command[] {
+  return command.parent === null ? [command] : [...lineage(command.parent), command];
+}
+
+function variableValue(option: Option, env: Readonly<Record<string, string | undefined>>): unknown {
+  const variable = variableOf(option);
+  const text = variable === undefined ? undefined : env[variable];
+  if (variable === undefined || text === undefined || text === '') return undefined;
+  if (option.isBoolean()) return truth(variable, text) !== option.negate;
+  const { parseArg } = option;
+  if (parseArg === undefined) return text;
+  try {
+    return parseArg === collectValues ? text.split('\n').filter(Boolean) : parseArg(text, undefined);
+  } catch (thrown) {
+    if (!(thrown instanceof InvalidArgumentError)) throw thrown;
+    throw new UsageError(`'${text}' is invalid`, `variable ${variable}`, thrown.message, { cause: thrown });
+  }
+}
+
+function truth(variable: string, text: string): boolean {
+  const word = text.toLowerCase();
+  if (['1', 'true', 'yes', 'on'].includes(word)) return true;
+  if (['0', 'false', 'no', 'off'].includes(word)) return false;
+  throw new UsageError(`'${text}' is invalid`, `variable ${variable}`, 'write true or false');
+}

@@ -1,0 +1,44 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { dnsLabel } from '../api/meta.ts';
+import type { Clock } from '../base/clock.ts';
+import { type Logger, silentLogger } from '../base/log.ts';
+import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import type { ResourceStore } from '../store/store.ts';
+import { CliError, UsageError } from './cli-error.ts';
+import type { CommandContext } from './command-context.ts';
+import type { StoreLocation } from './store-location.ts';
+
+/** Opens the store that `--store` names. @throws StoreError `Unavailable`, or CliError, each with its remedy. */
+export async function openStore(
+  location: StoreLocation,
+  options: { readonly clock: Clock; readonly log: Logger },
+): Promise<ResourceStore> {
+  if (location.kind === 'kubernetes') {
+    throw new CliError('not built yet', '--store kubernetes', 'use sqlite:PATH for now');
+  }
+  // A path that somebody chose is theirs to make; a typing error must not leave folders behind.
+  if (location.isDefault) await mkdir(dirname(location.path), { recursive: true, mode: 0o700 });
+  return openSqliteStore({ path: location.path, ...options });
+}
+
+/** Opens the store for one command and closes it whatever happens. */
+export async function withStore<T>(
+  context: CommandContext,
+  use: (store: ResourceStore) => Promise<T>,
+): Promise<T> {
+  const { namespace, store: location } = context.options;
+  if (!dnsLabel.test(namespace) || namespace.length > 63) {
+    throw new UsageError(
+      `'${namespace}' cannot be a namespace`,
+      '--namespace',
+      'use at most 63 lower-case letters, digits and dashes',
+    );
+  }
+  const store = await openStore(location, { clock: context.clock, log: silentLogger });
+  try {
+    return await use(store);
+  } finally {
+    await store.close();
+  }
+}

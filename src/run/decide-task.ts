@@ -1,0 +1,105 @@
+import { runFinalizer } from '../api/names.ts';
+import { type Task, terminalPhase } from '../api/task.ts';
+import type { JsonObject } from '../base/json.ts';
+import { type Completion, completionOf, failure } from './completion.ts';
+import type { DependencyVerdict } from './dependencies.ts';
+import type { RunRecord } from './runner.ts';
+import { controllingSpawner, expiryOf } from './watched-task.ts';
+
+/** What is known of a Task's run. */
+export type RunFact =
+  /** Nothing of it has ever run. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'running'; readonly startedAt: number }
+  | { readonly kind: 'ended'; readonly record: RunRecord };
+
+export interface TaskFacts {
+  readonly task: Task;
+  readonly run: RunFact;
+  /** Asked only of Tasks that nothing was started for. */
+  readonly dependencies: DependencyVerdict;
+  /** Where a cycle of dependencies that the Task is part of comes back to it. */
+  readonly cycle: string | undefined;
+  /** Wall time in milliseconds. */
+  readonly nowMs: number;
+}
+
+/** The next thing to do about a Task. */
+export type TaskStep =
+  | { readonly do: 'nothing' }
+  | { readonly do: 'lookAgain'; readonly afterMs: number }
+  /** Phase Waiting, with the reason. */
+  | { readonly do: 'wait'; readonly message: string }
+  | { readonly do: 'start'; readonly deps: JsonObject }
+  | { readonly do: 'markRunning'; readonly startedAt: number }
+  | { readonly do: 'cancel' }
+  | { readonly do: 'finish'; readonly completion: Completion }
+  /** Removes what is kept of the run, then the finalizer. */
+  | { readonly do: 'letGo' }
+  | { readonly do: 'delete' };
+
+const nothing: TaskStep = { do: 'nothing' };
+
+/**
+ * What is to be done about a Task, from what the store and the runner say of it: so the next engine comes to the
+ * same end, wherever the last one stopped.
+ *
+ * T1. A Task that has ended is never run again.
+ * T2. Nothing is started twice: a run that there is, whatever the phase says, is the run of the Task.
+ * T3. A Task that is deleted goes when nothing of it runs and how it ended is written.
+ */
+export function decideTask(facts: TaskFacts): TaskStep {
+  const { task, run } = facts;
+  const deleting = task.metadata.deletionTimestamp !== undefined;
+  if (deleting && run.kind === 'running') return { do: 'cancel' };
+  if (terminalPhase(task) !== undefined) return decideEnded(facts, deleting);
+  switch (run.kind) {
+    case 'ended':
+      return { do: 'finish', completion: completionOf(run.record, deleting) };
+    case 'running':
+      return task.status?.phase === 'Running' ? nothing : { do: 'markRunning', startedAt: run.startedAt };
+    case 'none':
+      return decideNotRun(facts, deleting);
+  }
+}
+
+function decideEnded({ task, nowMs }: TaskFacts, deleting: boolean): TaskStep {
+  if (deleting) return holds(task) ? { do: 'letGo' } : nothing;
+  const dueMs = expiryOf(task);
+  if (dueMs === undefined) return nothing;
+  return dueMs <= nowMs ? { do: 'delete' } : { do: 'lookAgain', afterMs: dueMs - nowMs };
+}
+
+function decideNotRun({ task, dependencies, cycle }: TaskFacts, deleting: boolean): TaskStep {
+  if (task.status?.phase === 'Running') {
+    const message =
+      'Task failed: it was running, but there is no trace of its run on this machine (was its folder removed?); create it again';
+    return { do: 'finish', completion: failure(message) };
+  }
+  if (deleting) return holds(task) ? { do: 'letGo' } : nothing;
+  if (task.spec.suspend === true) return { do: 'wait', message: suspendText(task) };
+  if (cycle !== undefined)
+    return {
+      do: 'finish',
+      completion: failure(`Circular dependency detected: cycle involves "${cycle}"`, 'DependencyFailed'),
+    };
+  switch (dependencies.kind) {
+    case 'failed':
+      return { do: 'finish', completion: failure(dependencies.message, 'DependencyFailed') };
+    case 'waiting':
+      return { do: 'wait', message: dependencies.message };
+    case 'met':
+      return { do: 'start', deps: dependencies.deps };
+  }
+}
+
+function holds(task: Task): boolean {
+  return task.metadata.finalizers?.includes(runFinalizer) === true;
+}
+
+function suspendText(task: Task): string {
+  const spawner = controllingSpawner(task);
+  return spawner === undefined
+    ? 'Suspended: it runs when spec.suspend is false'
+    : `Waiting for a free slot of TaskSpawner "${spawner}"`;
+}

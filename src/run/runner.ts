@@ -1,0 +1,69 @@
+import type { Secret } from '../api/secret.ts';
+import type { Task } from '../api/task.ts';
+import type { CapturedOutputs } from './outputs.ts';
+
+/** How the program of a Task ended. */
+export type RunOutcome =
+  | { readonly kind: 'exited'; readonly code: number }
+  | { readonly kind: 'signaled'; readonly signal: string }
+  /** It ran longer than `activeDeadlineSeconds` and was stopped. */
+  | { readonly kind: 'deadline' }
+  /** Nothing of it ran. The message says what is wrong, where, and what to do. */
+  | { readonly kind: 'notStarted'; readonly message: string }
+  /** It ran, but nobody knows how it ended. The message says what happened. */
+  | { readonly kind: 'lost'; readonly message: string };
+
+/** All that is known of a run that is over. */
+export interface RunRecord extends CapturedOutputs {
+  readonly outcome: RunOutcome;
+  /** Whether it was asked to stop (see `Run.cancel`) before it ended. */
+  readonly cancelled: boolean;
+  /** Wall time in milliseconds. */
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  /** The last thing the program said, in one short line without control characters; '' when it said nothing. */
+  readonly lastLine: string;
+}
+
+/** One run of one Task, under way or over. */
+export interface Run {
+  /** Wall time in milliseconds. */
+  readonly startedAt: number;
+  /** Resolves when nothing of it runs any more. @throws the signal's reason when it aborts first. */
+  ended(signal: AbortSignal): Promise<RunRecord>;
+  /** Asks it to stop, and forces it a grace time later. Returns at once; asking again changes nothing. */
+  cancel(): void;
+}
+
+export interface RunRequest {
+  readonly task: Task;
+  /** The prompt to use: that of the Task, with what its dependencies gave filled in. */
+  readonly prompt: string;
+  /** A Secret of the Task's namespace; undefined when there is none of that name. */
+  readonly readSecret: (name: string) => Promise<Secret | undefined>;
+}
+
+export type StartResult =
+  | { readonly kind: 'started'; readonly run: Run }
+  /** This runner can never run such a Task. One line: what, where, what to do. */
+  | { readonly kind: 'refused'; readonly message: string }
+  /** Something is missing that may still come (a Secret). One line that says what. */
+  | { readonly kind: 'waiting'; readonly message: string };
+
+/**
+ * The way Tasks are run: as processes of this machine, or elsewhere. Runs outlive the engine that started them
+ * and are found again by the uid of their Task.
+ *
+ * N1. A uid is started at most once: whoever is not sure asks `find` first.
+ * N2. Once `start` has resolved with `started`, every later `find` knows the run, also after kill -9 of the
+ *     engine, until it is forgotten.
+ * N3. A `start` that rejects, or dies with the engine, either ran nothing (and `find` says so) or is found.
+ */
+export interface Runner {
+  /** @throws when the machine cannot run it now; trying later may help. */
+  start(request: RunRequest, signal: AbortSignal): Promise<StartResult>;
+  /** The run of a Task, whoever started it; undefined when nothing of it has ever run. */
+  find(uid: string, signal: AbortSignal): Promise<Run | undefined>;
+  /** Removes all that is kept of a run that is over: log, record, working folder. Nothing there is fine. */
+  forget(uid: string): Promise<void>;
+}

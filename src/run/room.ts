@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { toError } from '../base/errors.ts';
 import { isStoreError } from '../store/errors.ts';
 import type { View, ViewChange } from '../store/informer.ts';
@@ -63,7 +64,10 @@ class Running implements Room {
   }
 
   /** Ends without ending the programs: they go on, and the next engine takes them up. */
-  async run(signal: AbortSignal): Promise<void> {
+  async run(stopping: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([stopping]);
+    // Every run waits on it, however many there are.
+    setMaxListeners(0, signal);
     this.#runs.begin(signal);
     try {
       // Who holds a branch must be known before anybody is let go.

@@ -210,6 +210,17 @@ describe('dependencies', () => {
   });
 });
 
+test('a circle of Tasks that were held back is found when they are let go', async () => {
+  start();
+  await create('a', 'true', { dependsOn: ['b'], suspend: true });
+  await create('b', 'true', { dependsOn: ['a'], suspend: true });
+  await inPhase('a', 'Waiting');
+  await inPhase('b', 'Waiting');
+  for (const name of ['a', 'b']) await store.patch('Task', key(name), { spec: { suspend: false } });
+  expect((await ended('a')).status?.phase).toBe('Failed');
+  expect((await ended('b')).status?.phase).toBe('Failed');
+});
+
 describe('a branch', () => {
   test('is worked on by one Task at a time, the oldest first', async () => {
     start();

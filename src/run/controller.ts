@@ -12,7 +12,13 @@ import type { Reconciled } from '../store/workqueue.ts';
 import type { BranchLocks } from './branch-locks.ts';
 import { type Completion, failure } from './completion.ts';
 import { decideTask, type RunFact, type TaskFacts, type TaskStep } from './decide-task.ts';
-import { type DependencyVerdict, findCycle, judgeDependencies, promptWith } from './dependencies.ts';
+import {
+  type DependencyVerdict,
+  findCycle,
+  isWaitingForDependency,
+  judgeDependencies,
+  promptWith,
+} from './dependencies.ts';
 import type { RunMetrics } from './metrics.ts';
 import type { Runner } from './runner.ts';
 import { TaskStatusWriter } from './task-status.ts';
@@ -114,7 +120,7 @@ export class TaskController {
       run,
       dependencies: fresh ? await this.#dependenciesOf(task, signal) : { kind: 'met', deps: {} },
       // Once is enough: the one that closes a cycle finds it, and what a Task depends on never changes.
-      cycle: fresh && !task.status?.phase ? this.#cycleOf(task) : undefined,
+      cycle: fresh && !isWaitingForDependency(task) ? this.#cycleOf(task) : undefined,
       nowMs: this.#deps.clock.now(),
     };
   }

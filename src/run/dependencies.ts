@@ -9,6 +9,8 @@ export type DependencyVerdict =
   | { readonly kind: 'waiting'; readonly message: string }
   | { readonly kind: 'failed'; readonly message: string };
 
+const waitingFor = 'Waiting for dependency ';
+
 /** Judges the dependencies of a Task; `find` gives a Task of its namespace by name. */
 export function judgeDependencies(
   names: readonly string[],
@@ -20,11 +22,16 @@ export function judgeDependencies(
     const task = find(name);
     const phase = task === undefined ? undefined : terminalPhase(task);
     if (phase === 'Failed') return { kind: 'failed', message: `Dependency "${name}" failed` };
-    if (task === undefined) waiting ??= `Waiting for dependency "${name}" to be created`;
-    else if (phase === undefined) waiting ??= `Waiting for dependency "${name}"`;
+    if (task === undefined) waiting ??= `${waitingFor}"${name}" to be created`;
+    else if (phase === undefined) waiting ??= `${waitingFor}"${name}"`;
     else deps[name] = outputsOf(name, task);
   }
   return waiting === undefined ? { kind: 'met', deps } : { kind: 'waiting', message: waiting };
+}
+
+/** Whether a Task was found to wait for a dependency before. */
+export function isWaitingForDependency({ status }: Task): boolean {
+  return status?.phase === 'Waiting' && status.message?.startsWith(waitingFor) === true;
 }
 
 /**

@@ -1,7 +1,9 @@
+import { setMaxListeners } from 'node:events';
 import { toError } from '../base/errors.ts';
+import { isStoreError } from '../store/errors.ts';
 import type { View, ViewChange } from '../store/informer.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
-import { keyText, parseKeyText } from '../store/store.ts';
+import { type Key, keyText, parseKeyText } from '../store/store.ts';
 import { Workqueue } from '../store/workqueue.ts';
 import { BranchLocks, nextInQueue } from './branch-locks.ts';
 import { TaskController } from './controller.ts';
@@ -62,7 +64,10 @@ class Running implements Room {
   }
 
   /** Ends without ending the programs: they go on, and the next engine takes them up. */
-  async run(signal: AbortSignal): Promise<void> {
+  async run(stopping: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([stopping]);
+    // Every run waits on it, however many there are.
+    setMaxListeners(0, signal);
     this.#runs.begin(signal);
     try {
       // Who holds a branch must be known before anybody is let go.
@@ -88,24 +93,31 @@ class Running implements Room {
       this.#locks.release(was);
       this.#wakeBranch(was);
     }
-    if (before !== undefined) this.#ended(before.uid, now?.uid);
+    if (before !== undefined) {
+      this.#left(key, before.uid).catch((thrown: unknown) => {
+        this.#deps.log.warn('the run of a Task that is gone may still be there', {
+          task: text,
+          uid: before.uid,
+          error: toError(thrown).message,
+        });
+      });
+    }
     if (is !== undefined) this.#dependents.add(key.namespace, text, is.dependsOn);
     for (const dependent of this.#dependents.of(text)) this.#queue.add(dependent);
   }
 
-  /** A Task has ended in the store, or is gone from it. */
-  #ended(uid: string, nowUid: string | undefined): void {
-    if (uid === nowUid) this.#runs.forget(uid);
-    else this.#dropLater(uid);
-  }
-
-  #dropLater(uid: string): void {
-    this.#runs.drop(uid).catch((thrown: unknown) => {
-      this.#deps.log.warn('what a Task that is gone left behind was not cleaned up', {
-        uid,
-        error: toError(thrown).message,
-      });
+  /**
+   * The view no longer shows a Task as it was. One that has ended leaves it, but so does one that somebody
+   * removed by force while it ran: nobody else would end its program.
+   */
+  async #left(key: Key, uid: string): Promise<void> {
+    if (!this.#runs.isRunning(uid)) return this.#runs.forget(uid);
+    const present = await this.#deps.store.get('Task', key).catch((thrown: unknown) => {
+      if (isStoreError(thrown, 'NotFound')) return undefined;
+      throw thrown;
     });
+    if (present?.metadata.uid === uid) this.#runs.forget(uid);
+    else await this.#runs.drop(uid);
   }
 
   #wakeBranch({ branchKey }: ActiveTask): void {

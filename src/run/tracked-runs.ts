@@ -33,6 +33,11 @@ export class TrackedRuns {
     return count;
   }
 
+  isRunning(uid: string): boolean {
+    const tracked = this.#runs.get(uid);
+    return tracked !== undefined && tracked.record === undefined;
+  }
+
   track(task: Task, run: Run): void {
     const { uid } = task.metadata;
     const tracked: Tracked = { run, record: undefined };

@@ -288,6 +288,18 @@ describe('an engine that comes after', () => {
     expect(isAlive(state.agent)).toBe(true);
   });
 
+  test('believes no record that is none', async () => {
+    const folder = join(workshop.directory, 'uid-odd');
+    await mkdir(folder);
+    await writeFile(join(folder, 'state.json'), 'not json');
+    await writeFile(join(folder, 'exit.json'), '{"outcome":{"kind":"exited","code":"0"},"outputs":[7]}');
+    const found = await workshop.runner().find('uid-odd', new AbortController().signal);
+    expect(found && (await ended(found)).outcome).toMatchObject({
+      kind: 'lost',
+      message: expect.stringContaining('cannot be read'),
+    });
+  });
+
   test('says that the machine was restarted', async () => {
     const folder = join(workshop.directory, 'uid-boot');
     await mkdir(folder);

@@ -89,6 +89,8 @@ class Keeper {
     // It may have been asked to stop while it was being started.
     if (this.cancelled) this.#stop('cancel');
     const { code, signal } = await program.exit;
+    // From here on its pid may come to be another's.
+    this.#program = undefined;
     cancelDeadline();
     this.#cancelKill();
     await endProcessGroup(program.pid, Math.min(job.graceMs, leftoverGraceMs), never, systemClock);

@@ -2,7 +2,7 @@ import { open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../../base/errors.ts';
 import { isJsonObject } from '../../base/json.ts';
-import type { RunRecord } from '../runner.ts';
+import type { RunOutcome, RunRecord } from '../runner.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
 /**
@@ -54,13 +54,7 @@ export async function readState(folder: string): Promise<RunState | 'unreadable'
 /** The record of how the run ended; undefined while there is none that can be read. */
 export async function readRecord(folder: string): Promise<RunRecord | undefined> {
   const value = await readJson(join(folder, runFile.exit));
-  if (!isJsonObject(value) || !isJsonObject(value['outcome'])) return undefined;
-  const complete =
-    typeof value['startedAt'] === 'number' &&
-    typeof value['finishedAt'] === 'number' &&
-    Array.isArray(value['outputs']) &&
-    isJsonObject(value['results']);
-  return complete ? (value as unknown as RunRecord) : undefined;
+  return isRecord(value) ? value : undefined;
 }
 
 /** Writes a record whole or not at all, and so that it is still there after a power cut. */
@@ -105,4 +99,37 @@ async function readJson(path: string): Promise<unknown> {
 
 function isIdentity(value: unknown): value is ProcessIdentity {
   return isJsonObject(value) && Number.isSafeInteger(value['pid']) && Number(value['pid']) > 1;
+}
+
+/** The program could write there too: what is not a record must not become a status. */
+function isRecord(value: unknown): value is RunRecord {
+  if (!isJsonObject(value)) return false;
+  const { outcome, cancelled, startedAt, finishedAt, outputs, results, outputsLeftOut, lastLine } = value;
+  return (
+    isOutcome(outcome) &&
+    typeof cancelled === 'boolean' &&
+    [startedAt, finishedAt, outputsLeftOut].every(Number.isSafeInteger) &&
+    Array.isArray(outputs) &&
+    outputs.every((line) => typeof line === 'string') &&
+    isJsonObject(results) &&
+    Object.values(results).every((text) => typeof text === 'string') &&
+    typeof lastLine === 'string'
+  );
+}
+
+function isOutcome(value: unknown): value is RunOutcome {
+  if (!isJsonObject(value)) return false;
+  switch (value['kind']) {
+    case 'exited':
+      return Number.isSafeInteger(value['code']);
+    case 'signaled':
+      return typeof value['signal'] === 'string';
+    case 'deadline':
+      return true;
+    case 'notStarted':
+    case 'lost':
+      return typeof value['message'] === 'string';
+    default:
+      return false;
+  }
 }

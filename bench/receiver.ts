@@ -12,7 +12,9 @@ export interface ReceiverOrder {
 let posts = 0;
 let wanted = Number.POSITIVE_INFINITY;
 
-process.on('message', async (message: ReceiverOrder | { readonly wait: number } | 'reset') => {
+process.on('message', (message: ReceiverOrder | { readonly wait: number } | 'reset') => void obey(message));
+
+async function obey(message: ReceiverOrder | { readonly wait: number } | 'reset'): Promise<void> {
   if (message === 'reset') {
     posts = 0;
     wanted = Number.POSITIVE_INFINITY;
@@ -24,7 +26,7 @@ process.on('message', async (message: ReceiverOrder | { readonly wait: number } 
     const ports = await Promise.all(Array.from({ length: message.ports }, () => listen(message)));
     process.send?.({ ports });
   }
-});
+}
 
 function listen({ certPem, keyPem }: ReceiverOrder): Promise<number> {
   const server = createServer({ cert: certPem, key: keyPem }, (request, response) => {

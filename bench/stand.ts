@@ -26,7 +26,7 @@ export interface Receivers {
 }
 
 export async function startReceivers(certificate: Certificate, ports: number): Promise<Receivers> {
-  const child = fork(fileURLToPath(new URL('./receiver.mjs', import.meta.url)));
+  const child = fork(fileURLToPath(new URL('./receiver.js', import.meta.url)));
   child.send({ certPem: certificate.certPem, keyPem: certificate.keyPem, ports });
   const [answer] = (await once(child, 'message')) as [{ ports: number[] }];
   return {

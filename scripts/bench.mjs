@@ -1,30 +1,12 @@
 // Bundles bench/ and runs it with plain Node: `npm run bench [-- NAME …]`.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { join } from 'node:path';
+import { bundle, program, root } from './bundle.mjs';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const outdir = join(root, 'node_modules', '.cache', 'telos-bench');
-mkdirSync(outdir, { recursive: true });
-await build({
-  absWorkingDir: root,
-  entryPoints: { main: 'bench/main.ts', receiver: 'bench/receiver.ts', keeper: 'src/run/process/keeper.ts' },
-  outdir,
-  bundle: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20.20',
-  external: ['better-sqlite3'],
-  logLevel: 'warning',
-  outExtension: { '.js': '.mjs' },
-  banner: {
-    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-  },
-});
-const run = spawnSync(process.execPath, [join(outdir, 'main.mjs'), ...process.argv.slice(2)], {
+await bundle({ ...program, main: 'bench/main.ts', receiver: 'bench/receiver.ts' }, outdir);
+const run = spawnSync(process.execPath, [join(outdir, 'main.js'), ...process.argv.slice(2)], {
   stdio: 'inherit',
-  env: { ...process.env, TELOS_BENCH_PROGRAM: join(root, 'dist', 'telos.js') },
+  env: { ...process.env, TELOS_BENCH_PROGRAM: join(outdir, 'telos.js') },
 });
 process.exit(run.status ?? 1);

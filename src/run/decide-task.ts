@@ -1,82 +1,105 @@
-import type { TaskCard } from './task-card.ts';
+import { runFinalizer } from '../api/names.ts';
+import { type Task, terminalPhase } from '../api/task.ts';
+import type { JsonObject } from '../base/json.ts';
+import { type Completion, completionOf, failure } from './completion.ts';
+import type { DependencyVerdict } from './dependencies.ts';
+import type { RunRecord } from './runner.ts';
+import { controllingSpawner, expiryOf } from './watched-task.ts';
 
-/** What is known of a Task that another one depends on. */
-export type Dependency =
-  | { readonly name: string; readonly state: 'missing' | 'unfinished' | 'succeeded' | 'failed' }
-  /** It waits, directly or through others, for the very Task that depends on it. */
-  | { readonly name: string; readonly state: 'cycle' };
+/** What is known of a Task's run. */
+export type RunFact =
+  /** Nothing of it has ever run. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'running'; readonly startedAt: number }
+  | { readonly kind: 'ended'; readonly record: RunRecord };
 
-/** What stands around a Task. */
-export interface TaskWorld {
-  /** Whether a run of it was begun. */
-  readonly hasRun: boolean;
-  readonly dependencies: readonly Dependency[];
-  /** Who works on its branch, or waits for it since longer. */
-  readonly branchBefore: { readonly name: string; readonly holds: boolean } | undefined;
-  /** Epoch milliseconds. */
-  readonly now: number;
+export interface TaskFacts {
+  readonly task: Task;
+  readonly run: RunFact;
+  /** Asked only of Tasks that nothing was started for. */
+  readonly dependencies: DependencyVerdict;
+  /** Where a cycle of dependencies that the Task is part of comes back to it. */
+  readonly cycle: string | undefined;
+  /** Wall time in milliseconds. */
+  readonly nowMs: number;
 }
 
-/** What is to be done about a Task. */
+/** The next thing to do about a Task. */
 export type TaskStep =
   | { readonly do: 'nothing' }
+  | { readonly do: 'lookAgain'; readonly afterMs: number }
+  /** Phase Waiting, with the reason. */
   | { readonly do: 'wait'; readonly message: string }
-  | { readonly do: 'fail'; readonly reason: string; readonly message: string }
-  | { readonly do: 'start' }
-  /** There is a run: wait for its outcome; `stop` asks it to end. */
-  | { readonly do: 'follow'; readonly stop: boolean }
-  /** All is done: let it go. */
-  | { readonly do: 'release' }
-  | { readonly do: 'remove' }
-  | { readonly do: 'removeLater'; readonly afterMs: number };
+  | { readonly do: 'start'; readonly deps: JsonObject }
+  | { readonly do: 'markRunning'; readonly startedAt: number }
+  | { readonly do: 'cancel' }
+  | { readonly do: 'finish'; readonly completion: Completion }
+  /** Removes what is kept of the run, then the finalizer. */
+  | { readonly do: 'letGo' }
+  | { readonly do: 'delete' };
 
-/** Decides the next step of a Task. A finished Task is never run again, and a run is never begun twice. */
-export function decideTask(card: TaskCard, world: TaskWorld): TaskStep {
-  if (card.isTerminal) return decideFinished(card, world.now);
-  if (world.hasRun) return { do: 'follow', stop: card.isDeleting };
-  if (card.isDeleting) return card.isHeld ? { do: 'release' } : { do: 'nothing' };
-  if (card.phase === 'Running') {
-    const message = 'Task failed: its run is gone, with all that would tell how it ended';
-    return { do: 'fail', reason: 'TaskFailed', message };
+const nothing: TaskStep = { do: 'nothing' };
+
+/**
+ * What is to be done about a Task, from what the store and the runner say of it: so the next engine comes to the
+ * same end, wherever the last one stopped.
+ *
+ * T1. A Task that has ended is never run again.
+ * T2. Nothing is started twice: a run that there is, whatever the phase says, is the run of the Task.
+ * T3. A Task that is deleted goes when nothing of it runs and how it ended is written.
+ */
+export function decideTask(facts: TaskFacts): TaskStep {
+  const { task, run } = facts;
+  const deleting = task.metadata.deletionTimestamp !== undefined;
+  if (deleting && run.kind === 'running') return { do: 'cancel' };
+  if (terminalPhase(task) !== undefined) return decideEnded(facts, deleting);
+  switch (run.kind) {
+    case 'ended':
+      return { do: 'finish', completion: completionOf(run.record, deleting) };
+    case 'running':
+      return task.status?.phase === 'Running' ? nothing : { do: 'markRunning', startedAt: run.startedAt };
+    case 'none':
+      return decideNotRun(facts, deleting);
   }
-  if (card.suspend) return { do: 'wait', message: suspendedMessage(card) };
-  return decideDependencies(world.dependencies) ?? decideBranch(card, world) ?? { do: 'start' };
 }
 
-function decideFinished(card: TaskCard, now: number): TaskStep {
-  if (card.isHeld) return { do: 'release' };
-  if (card.expiresAt === undefined || card.isDeleting) return { do: 'nothing' };
-  // Its Deliveries first; losing that finalizer is a change that brings it back here.
-  if (card.isUnrecorded) return { do: 'nothing' };
-  const afterMs = card.expiresAt - now;
-  return afterMs <= 0 ? { do: 'remove' } : { do: 'removeLater', afterMs };
+function decideEnded({ task, nowMs }: TaskFacts, deleting: boolean): TaskStep {
+  if (deleting) return holds(task) ? { do: 'letGo' } : nothing;
+  const dueMs = expiryOf(task);
+  if (dueMs === undefined) return nothing;
+  return dueMs <= nowMs ? { do: 'delete' } : { do: 'lookAgain', afterMs: dueMs - nowMs };
 }
 
-function suspendedMessage({ spawner }: TaskCard): string {
+function decideNotRun({ task, dependencies, cycle }: TaskFacts, deleting: boolean): TaskStep {
+  if (task.status?.phase === 'Running') {
+    const message =
+      'Task failed: it was running, but there is no trace of its run on this machine (was its folder removed?); create it again';
+    return { do: 'finish', completion: failure(message) };
+  }
+  if (deleting) return holds(task) ? { do: 'letGo' } : nothing;
+  if (task.spec.suspend === true) return { do: 'wait', message: suspendText(task) };
+  if (cycle !== undefined)
+    return {
+      do: 'finish',
+      completion: failure(`Circular dependency detected: cycle involves "${cycle}"`, 'DependencyFailed'),
+    };
+  switch (dependencies.kind) {
+    case 'failed':
+      return { do: 'finish', completion: failure(dependencies.message, 'DependencyFailed') };
+    case 'waiting':
+      return { do: 'wait', message: dependencies.message };
+    case 'met':
+      return { do: 'start', deps: dependencies.deps };
+  }
+}
+
+function holds(task: Task): boolean {
+  return task.metadata.finalizers?.includes(runFinalizer) === true;
+}
+
+function suspendText(task: Task): string {
+  const spawner = controllingSpawner(task);
   return spawner === undefined
-    ? 'Suspended: it starts once spec.suspend is false'
+    ? 'Suspended: it runs when spec.suspend is false'
     : `Waiting for a free slot of TaskSpawner "${spawner}"`;
-}
-
-function decideDependencies(dependencies: readonly Dependency[]): TaskStep | undefined {
-  for (const { name, state } of dependencies) {
-    if (state === 'cycle') {
-      const message = `Circular dependency detected: cycle involves "${name}"`;
-      return { do: 'fail', reason: 'DependencyFailed', message };
-    }
-    if (state === 'failed') {
-      return { do: 'fail', reason: 'DependencyFailed', message: `Dependency "${name}" failed` };
-    }
-  }
-  const open = dependencies.find(({ state }) => state !== 'succeeded');
-  if (open === undefined) return undefined;
-  const message = `Waiting for dependency "${open.name}"`;
-  return { do: 'wait', message: open.state === 'missing' ? `${message} to be created` : message };
-}
-
-function decideBranch(card: TaskCard, { branchBefore }: TaskWorld): TaskStep | undefined {
-  if (branchBefore === undefined) return undefined;
-  const { name, holds } = branchBefore;
-  const how = holds ? `locked by ${name}` : `queued behind ${name}`;
-  return { do: 'wait', message: `Waiting for branch "${card.branch}" (${how})` };
 }

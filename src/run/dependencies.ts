@@ -1,82 +1,70 @@
 import { type Task, terminalPhase } from '../api/task.ts';
 import { parseTemplate, TemplateError } from '../base/go-template/template.ts';
-import { isStoreError } from '../store/errors.ts';
-import type { ResourceStore } from '../store/store.ts';
-import type { Dependency } from './decide-task.ts';
-import type { TaskCard } from './task-card.ts';
+import type { JsonObject } from '../base/json.ts';
 
-/** Tasks looked at in search of a cycle. */
-const maxVisited = 1000;
+/** Whether the Tasks that a Task depends on let it go. */
+export type DependencyVerdict =
+  /** All succeeded; `deps` is what its prompt may use as `.Deps`. */
+  | { readonly kind: 'met'; readonly deps: JsonObject }
+  | { readonly kind: 'waiting'; readonly message: string }
+  | { readonly kind: 'failed'; readonly message: string };
 
-/** What becomes of each Task that this one depends on. */
-export async function readDependencies(store: ResourceStore, card: TaskCard): Promise<Dependency[]> {
-  const { namespace, name } = card.key;
-  const dependencies: Dependency[] = [];
-  for (const other of card.dependsOn) {
-    const task = other === name ? undefined : await readTask(store, namespace, other);
+const waitingFor = 'Waiting for dependency ';
+
+/** Judges the dependencies of a Task; `find` gives a Task of its namespace by name. */
+export function judgeDependencies(
+  names: readonly string[],
+  find: (name: string) => Task | undefined,
+): DependencyVerdict {
+  const deps: Record<string, JsonObject> = {};
+  let waiting: string | undefined;
+  for (const name of names) {
+    const task = find(name);
     const phase = task === undefined ? undefined : terminalPhase(task);
-    if (other === name) dependencies.push({ name: other, state: 'cycle' });
-    else if (task === undefined) dependencies.push({ name: other, state: 'missing' });
-    else if (phase !== undefined)
-      dependencies.push({ name: other, state: phase === 'Failed' ? 'failed' : 'succeeded' });
-    else {
-      const cyclic = await reaches(store, task, name);
-      dependencies.push({ name: other, state: cyclic ? 'cycle' : 'unfinished' });
-    }
+    if (phase === 'Failed') return { kind: 'failed', message: `Dependency "${name}" failed` };
+    if (task === undefined) waiting ??= `${waitingFor}"${name}" to be created`;
+    else if (phase === undefined) waiting ??= `${waitingFor}"${name}"`;
+    else deps[name] = outputsOf(name, task);
   }
-  return dependencies;
+  return waiting === undefined ? { kind: 'met', deps } : { kind: 'waiting', message: waiting };
+}
+
+/** Whether a Task was found to wait for a dependency before. */
+export function isWaitingForDependency({ status }: Task): boolean {
+  return status?.phase === 'Waiting' && status.message?.startsWith(waitingFor) === true;
 }
 
 /**
- * The prompt of a Task with dependencies, which is a template over `.Deps` (name → Name, Outputs, Results). One
- * that cannot be rendered is used as it stands.
+ * The dependency through which a Task depends on itself; undefined when it does not. `dependenciesOf` gives what
+ * a Task that has not ended depends on.
  */
-export async function renderPrompt(store: ResourceStore, task: Task): Promise<string> {
-  const { prompt = '', dependsOn = [] } = task.spec;
-  if (dependsOn.length === 0 || !prompt.includes('{{')) return prompt;
-  const tasks = await Promise.all(dependsOn.map((name) => readTask(store, task.metadata.namespace, name)));
-  const entries = tasks.flatMap((other) =>
-    other === undefined
-      ? []
-      : [
-          [
-            other.metadata.name,
-            {
-              Name: other.metadata.name,
-              Outputs: other.status?.outputs ?? [],
-              Results: other.status?.results ?? {},
-            },
-          ] as const,
-        ],
-  );
+export function findCycle(
+  name: string,
+  dependenciesOf: (name: string) => readonly string[],
+): string | undefined {
+  const seen = new Set([name]);
+  const open = [name];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    for (const dependency of dependenciesOf(next)) {
+      if (dependency === name) return next;
+      if (seen.has(dependency)) continue;
+      seen.add(dependency);
+      open.push(dependency);
+    }
+  }
+  return undefined;
+}
+
+/** The prompt of a Task with dependencies: a template over `.Deps`, or the text as it stands if that fails. */
+export function promptWith(prompt: string, deps: JsonObject): string {
   try {
-    return parseTemplate(prompt).render({ Deps: new Map(entries) });
+    return parseTemplate(prompt).render({ Deps: deps });
   } catch (thrown) {
     if (thrown instanceof TemplateError) return prompt;
     throw thrown;
   }
 }
 
-/** Whether a Task waits, directly or through others, for the one of that name. */
-async function reaches(store: ResourceStore, from: Task, name: string): Promise<boolean> {
-  const { namespace } = from.metadata;
-  const open = [...(from.spec.dependsOn ?? [])];
-  const visited = new Set<string>();
-  for (let next = open.pop(); next !== undefined && visited.size < maxVisited; next = open.pop()) {
-    if (next === name) return true;
-    if (visited.has(next)) continue;
-    visited.add(next);
-    const task = await readTask(store, namespace, next);
-    if (task !== undefined && terminalPhase(task) === undefined) open.push(...(task.spec.dependsOn ?? []));
-  }
-  return false;
-}
-
-async function readTask(store: ResourceStore, namespace: string, name: string): Promise<Task | undefined> {
-  try {
-    return await store.get('Task', { namespace, name });
-  } catch (thrown) {
-    if (isStoreError(thrown, 'NotFound')) return undefined;
-    throw thrown;
-  }
+function outputsOf(name: string, { status }: Task): JsonObject {
+  return { Name: name, Outputs: status?.outputs ?? [], Results: status?.results ?? {} };
 }

@@ -1,48 +1,44 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
+/** What the room counts. Labels are closed sets. */
 export interface RunMetrics {
-  completed(labels: { phase: string; type: string }, seconds: number | undefined): void;
+  readonly completed: Counter<'phase' | 'type'>;
+  readonly durationSeconds: Histogram<'phase' | 'type'>;
 }
 
-/** Registers what the room counts. The gauges ask when they are read. */
-export function createRunMetrics(
-  registry: Registry,
-  now: { readonly running: () => number; readonly depth: () => number },
-): RunMetrics {
+export interface RunGauges {
+  readonly running: () => number;
+  readonly queueDepth: () => number;
+}
+
+/** Registers the metrics of the room; gauges ask when they are scraped. */
+export function createRunMetrics(registry: Registry, gauges: RunGauges): RunMetrics {
   const registers = [registry];
-  const completed = new Counter({
-    name: 'telos_tasks_completed_total',
-    help: 'Tasks that have ended.',
-    labelNames: ['phase', 'type'],
-    registers,
-  });
-  const duration = new Histogram({
-    name: 'telos_task_duration_seconds',
-    help: 'From the start of a run to its end.',
-    labelNames: ['phase', 'type'],
-    buckets: [1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400],
-    registers,
-  });
-  new Gauge({
-    name: 'telos_tasks_running',
-    help: 'Runs under way.',
-    registers,
-    collect() {
-      this.set(now.running());
-    },
-  });
-  new Gauge({
-    name: 'telos_run_queue_depth',
-    help: 'Tasks that wait to be looked at by run.',
-    registers,
-    collect() {
-      this.set(now.depth());
-    },
-  });
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  };
+  gauge('telos_tasks_running', 'Tasks whose program runs now.', gauges.running);
+  gauge('telos_run_queue_depth', 'Tasks that wait for the Task controller.', gauges.queueDepth);
   return {
-    completed(labels, seconds) {
-      completed.inc(labels);
-      if (seconds !== undefined) duration.observe(labels, seconds);
-    },
+    completed: new Counter({
+      name: 'telos_tasks_completed_total',
+      help: 'Tasks that ended, by phase and type.',
+      labelNames: ['phase', 'type'],
+      registers,
+    }),
+    durationSeconds: new Histogram({
+      name: 'telos_task_duration_seconds',
+      help: 'Time the programs of Tasks ran.',
+      labelNames: ['phase', 'type'],
+      buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14_400, 43_200],
+      registers,
+    }),
   };
 }

@@ -1,50 +1,151 @@
-import { sleep } from '../base/abort.ts';
+import { setMaxListeners } from 'node:events';
 import { toError } from '../base/errors.ts';
 import { isStoreError } from '../store/errors.ts';
+import type { View, ViewChange } from '../store/informer.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
+import { type Key, keyText, parseKeyText } from '../store/store.ts';
+import { Workqueue } from '../store/workqueue.ts';
+import { BranchLocks, nextInQueue } from './branch-locks.ts';
 import { TaskController } from './controller.ts';
+import { Dependents } from './dependents.ts';
+import { createRunMetrics } from './metrics.ts';
 import type { Runner } from './runner.ts';
+import { TrackedRuns } from './tracked-runs.ts';
+import { type ActiveTask, type WatchedTask, watchedTask } from './watched-task.ts';
 
-/** How often what is kept of runs is held against the Tasks that are there. */
-const sweepMs = 3_600_000;
-
-/** The room that runs Tasks. */
-export function createRunRoom(deps: RoomDeps, { runner }: { readonly runner: Runner }): Room {
-  const controller = new TaskController(deps, runner);
-  return {
-    async run(signal) {
-      await deps.informers
-        .of('Task')
-        .synced(signal)
-        .catch(() => {});
-      if (signal.aborted) return;
-      await Promise.all([controller.run(signal), sweepRuns(deps, runner, signal)]);
-    },
-  };
+export interface RunSettings {
+  readonly runner: Runner;
 }
 
-/** Forgets runs whose Tasks are gone: now, and every hour. */
-async function sweepRuns(
-  { store, clock, log }: RoomDeps,
-  runner: Runner,
-  signal: AbortSignal,
-): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      for await (const { uid, namespace, name } of runner.list()) {
-        if (signal.aborted) return;
-        const present = await store.get('Task', { namespace, name }).catch((error: unknown) => {
-          if (isStoreError(error, 'NotFound')) return undefined;
-          throw error;
-        });
-        if (present?.metadata.uid === uid) continue;
-        await runner.cancel(uid);
-        await runner.outcome(uid, signal);
-        await runner.forget(uid);
-      }
-    } catch (thrown) {
-      if (!signal.aborted) log.warn('old runs will be removed later', { error: toError(thrown).message });
-    }
-    await sleep(sweepMs, signal, clock).catch(() => {});
+/** Tasks looked at side by side. */
+const concurrency = 16;
+/** A delay from which on a Task in trouble gets an Event: it is not a hiccup. */
+const sayAfterMs = 5_000;
+
+/** Tasks become outcomes. */
+export function createRunRoom(deps: RoomDeps, settings: RunSettings): Room {
+  return new Running(deps, settings);
+}
+
+class Running implements Room {
+  readonly #deps: RoomDeps;
+  readonly #queue: Workqueue;
+  readonly #view: View<WatchedTask>;
+  readonly #runs: TrackedRuns;
+  readonly #locks = new BranchLocks();
+  readonly #dependents = new Dependents();
+
+  constructor(deps: RoomDeps, { runner }: RunSettings) {
+    this.#deps = deps;
+    this.#queue = new Workqueue({
+      reconcile: (key, signal) => controller.reconcile(key, signal),
+      clock: deps.clock,
+      concurrency,
+      onError: (key, error, backoffMs) => this.#trouble(key, error, backoffMs),
+    });
+    this.#runs = new TrackedRuns(runner, (key) => this.#queue.add(key));
+    this.#view = deps.informers.of('Task').view<WatchedTask>({
+      select: watchedTask,
+      groupBy: (task) => (task.kind === 'active' ? task.branchKey : undefined),
+      onChange: (change) => this.#onChange(change),
+    });
+    const controller = new TaskController({
+      ...deps,
+      runner,
+      view: this.#view,
+      runs: this.#runs,
+      locks: this.#locks,
+      wakeBranch: (task) => this.#wakeBranch(task),
+      runMetrics: createRunMetrics(deps.metrics, {
+        running: () => this.#runs.running,
+        queueDepth: () => this.#queue.depth,
+      }),
+    });
   }
+
+  /** Ends without ending the programs: they go on, and the next engine takes them up. */
+  async run(stopping: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([stopping]);
+    // Every run waits on it, however many there are.
+    setMaxListeners(0, signal);
+    this.#runs.begin(signal);
+    try {
+      // Who holds a branch must be known before anybody is let go.
+      await this.#deps.informers.of('Task').synced(signal);
+    } catch (thrown) {
+      if (signal.aborted) return;
+      throw toError(thrown);
+    }
+    await this.#queue.run(signal);
+  }
+
+  #onChange({ key, before, now }: ViewChange<WatchedTask>): void {
+    const text = keyText(key);
+    const was = before?.kind === 'active' ? before : undefined;
+    const is = now?.kind === 'active' ? now : undefined;
+    if (now !== undefined) this.#queue.add(text);
+    if (was !== undefined && was.uid === is?.uid) {
+      if (was.inBranchQueue && !is.inBranchQueue) this.#wakeBranch(is);
+      return;
+    }
+    if (was !== undefined) {
+      this.#dependents.remove(key.namespace, text, was.dependsOn);
+      this.#locks.release(was);
+      this.#wakeBranch(was);
+    }
+    if (before !== undefined) {
+      this.#left(key, before.uid).catch((thrown: unknown) => {
+        this.#deps.log.warn('the run of a Task that is gone may still be there', {
+          task: text,
+          uid: before.uid,
+          error: toError(thrown).message,
+        });
+      });
+    }
+    if (is !== undefined) this.#dependents.add(key.namespace, text, is.dependsOn);
+    for (const dependent of this.#dependents.of(text)) this.#queue.add(dependent);
+  }
+
+  /**
+   * The view no longer shows a Task as it was. One that has ended leaves it, but so does one that somebody
+   * removed by force while it ran: nobody else would end its program.
+   */
+  async #left(key: Key, uid: string): Promise<void> {
+    if (!this.#runs.isRunning(uid)) return this.#runs.forget(uid);
+    const present = await this.#deps.store.get('Task', key).catch((thrown: unknown) => {
+      if (isStoreError(thrown, 'NotFound')) return undefined;
+      throw thrown;
+    });
+    if (present?.metadata.uid === uid) this.#runs.forget(uid);
+    else await this.#runs.drop(uid);
+  }
+
+  #wakeBranch({ branchKey }: ActiveTask): void {
+    if (branchKey === undefined) return;
+    const group = [...this.#view.group(branchKey)].filter((task) => task.kind === 'active');
+    const next = nextInQueue(group);
+    if (next !== undefined) this.#queue.add(keyText({ namespace: namespaceOf(branchKey), name: next.name }));
+  }
+
+  #trouble(key: string, error: Error, backoffMs: number): void {
+    this.#deps.log.warn('a Task will be tried again', {
+      task: key,
+      error: error.message,
+      backoffMs: Math.round(backoffMs),
+    });
+    if (backoffMs < sayAfterMs) return;
+    const { namespace, name } = parseKeyText(key);
+    const uid = this.#view.get({ namespace, name })?.uid;
+    if (uid !== undefined)
+      this.#deps.events.record(
+        { kind: 'Task', namespace, name, uid },
+        'Warning',
+        'RunError',
+        `it will be tried again: ${error.message}`,
+      );
+  }
+}
+
+function namespaceOf(branchKey: string): string {
+  return parseKeyText(branchKey).namespace;
 }

@@ -1,60 +1,69 @@
+import type { Secret } from '../api/secret.ts';
 import type { Task } from '../api/task.ts';
+import type { CapturedOutputs } from './outputs.ts';
 
-/** Reads one key of a Secret of the Task's namespace; undefined when it is not there. */
-export type ReadSecret = (name: string, key: string) => Promise<string | undefined>;
-
-/** What a run needs besides the Task. */
-export interface RunInput {
-  /** The prompt, rendered if it is a template over dependencies. */
-  readonly prompt: string;
-  readonly readSecret: ReadSecret;
-}
-
-/** Whether a run was begun. What goes wrong once it was is told by its outcome. */
-export type Started =
-  | { readonly kind: 'started' }
-  /** This Task can never run here: why, with the field's path and the remedy. */
-  | { readonly kind: 'refused'; readonly message: string }
-  /** Something that it names is not there yet. */
-  | { readonly kind: 'waiting'; readonly message: string };
-
-/** How a run ended. */
-export type RunEnd =
+/** How the program of a Task ended. */
+export type RunOutcome =
   | { readonly kind: 'exited'; readonly code: number }
   | { readonly kind: 'signaled'; readonly signal: string }
+  /** It ran longer than `activeDeadlineSeconds` and was stopped. */
   | { readonly kind: 'deadline' }
-  | { readonly kind: 'canceled' }
-  /** The program could not be started; the message says what, where and the remedy. */
+  /** Nothing of it ran. The message says what is wrong, where, and what to do. */
   | { readonly kind: 'notStarted'; readonly message: string }
-  /** Nobody saw how it ended. */
+  /** It ran, but nobody knows how it ended. The message says what happened. */
   | { readonly kind: 'lost'; readonly message: string };
 
-export interface RunOutcome {
-  readonly end: RunEnd;
-  /** Epoch milliseconds. */
+/** All that is known of a run that is over. */
+export interface RunRecord extends CapturedOutputs {
+  readonly outcome: RunOutcome;
+  /** Whether it was asked to stop (see `Run.cancel`) before it ended. */
+  readonly cancelled: boolean;
+  /** Wall time in milliseconds. */
+  readonly startedAt: number;
   readonly finishedAt: number;
-  /** What the program printed between the output markers. Agent-controlled text. */
-  readonly outputs: readonly string[];
-  readonly results: Readonly<Record<string, string>>;
-  /** The last line that it printed, for people. Agent-controlled text. */
-  readonly lastLine: string | undefined;
+  /** The last thing the program said, in one short line without control characters; '' when it said nothing. */
+  readonly lastLine: string;
 }
 
+/** One run of one Task, under way or over. */
+export interface Run {
+  /** Wall time in milliseconds. */
+  readonly startedAt: number;
+  /** Resolves when nothing of it runs any more. @throws the signal's reason when it aborts first. */
+  ended(signal: AbortSignal): Promise<RunRecord>;
+  /** Asks it to stop, and forces it a grace time later. Returns at once; asking again changes nothing. */
+  cancel(): void;
+}
+
+export interface RunRequest {
+  readonly task: Task;
+  /** The prompt to use: that of the Task, with what its dependencies gave filled in. */
+  readonly prompt: string;
+  /** A Secret of the Task's namespace; undefined when there is none of that name. */
+  readonly readSecret: (name: string) => Promise<Secret | undefined>;
+}
+
+export type StartResult =
+  | { readonly kind: 'started'; readonly run: Run }
+  /** This runner can never run such a Task. One line: what, where, what to do. */
+  | { readonly kind: 'refused'; readonly message: string }
+  /** Something is missing that may still come (a Secret). One line that says what. */
+  | { readonly kind: 'waiting'; readonly message: string };
+
 /**
- * What runs Tasks: child processes on this machine, or something else later. Runs outlive whoever started them:
- * a new engine finds them by the Task's uid.
+ * The way Tasks are run: as processes of this machine, or elsewhere. Runs outlive the engine that started them
+ * and are found again by the uid of their Task.
+ *
+ * N1. A uid is started at most once: whoever is not sure asks `find` first.
+ * N2. Once `start` has resolved with `started`, every later `find` knows the run, also after kill -9 of the
+ *     engine, until it is forgotten.
+ * N3. A `start` that rejects, or dies with the engine, either ran nothing (and `find` says so) or is found.
  */
 export interface Runner {
-  /** Whether there is a run of this Task, under way or ended, started by this process or an earlier one. */
-  has(uid: string): Promise<boolean>;
-  /** Starts the run of a Task; one that is there already goes on, and there is no second. */
-  start(task: Task, input: RunInput): Promise<Started>;
-  /** Waits for the end. @throws the signal's reason when it aborts first; the run goes on */
-  outcome(uid: string, signal: AbortSignal): Promise<RunOutcome>;
-  /** Asks a run to end: TERM, after a grace KILL. The outcome tells when it has. */
-  cancel(uid: string): Promise<void>;
-  /** Removes what is kept of an ended run, its log among it. */
+  /** @throws when the machine cannot run it now; trying later may help. */
+  start(request: RunRequest, signal: AbortSignal): Promise<StartResult>;
+  /** The run of a Task, whoever started it; undefined when nothing of it has ever run. */
+  find(uid: string, signal: AbortSignal): Promise<Run | undefined>;
+  /** Removes all that is kept of a run that is over: log, record, working folder. Nothing there is fine. */
   forget(uid: string): Promise<void>;
-  /** The Tasks of all runs that something is kept of. */
-  list(): AsyncIterable<{ readonly uid: string; readonly namespace: string; readonly name: string }>;
 }

@@ -31,7 +31,10 @@ const requestTimeoutMs = 60_000;
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { host, port } = options;
   const app = createApp({ ...options, loopback: isLoopback(host) });
-  const server = createServer({ requestTimeout: requestTimeoutMs }, getRequestListener(app.fetch));
+  const listener = getRequestListener(app.fetch);
+  const server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => {
+    void listener(request, response);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(new ListenError(host, port, toError(error))));
     server.listen(port, host, resolve);

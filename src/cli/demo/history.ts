@@ -52,7 +52,13 @@ async function readGitHistory(
     return (await promisify(execFile)('git', args, options)).stdout;
   };
   const repo = (await git('rev-parse', '--show-toplevel')).trim();
-  const log = await git('log', `-${count}`, '--diff-merges=first-parent', '--numstat', '--format=%x00%H%x09%s');
+  const log = await git(
+    'log',
+    `-${count}`,
+    '--diff-merges=first-parent',
+    '--numstat',
+    '--format=%x00%H%x09%s',
+  );
   const commits = log
     .split('\0')
     .filter((text) => text.trim() !== '')

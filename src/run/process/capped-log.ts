@@ -1,64 +1,89 @@
-import { writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { errorCode } from '../../base/errors.ts';
 
-/** How much of the end of the output is kept in memory, in bytes: outputs come last. */
-const tailBytes = 256 * 1024;
+export interface CappedLogOptions {
+  readonly path: string;
+  /** Bytes of the beginning that are kept. */
+  readonly headBytes: number;
+  /** Bytes of the end that are kept. */
+  readonly tailBytes: number;
+}
 
 /**
- * A log with a size limit: the beginning is written as it comes, the end when all is over, and a line in
- * between says how much was left out. A full disk costs the log, not the run.
+ * A log file that keeps the beginning and the end of what a program prints, however much that is, and says how
+ * much it left out between them. Only ever appended to, so that it can be followed; memory is that of the tail.
+ *
+ * Writes are synchronous: a program that prints faster than the disk takes has to wait.
  */
 export class CappedLog {
-  readonly #descriptor: number;
-  readonly #limit: number;
+  readonly #file: number;
+  readonly #headBytes: number;
+  /** The last bytes, as a ring. */
+  readonly #ring: Buffer;
   #written = 0;
-  #seen = 0;
-  #tail: Buffer[] = [];
-  #tailSize = 0;
-  #broken = false;
+  #total = 0;
+  /** Why the file took no more, when it did not. */
+  #trouble: string | undefined;
 
-  constructor(descriptor: number, limit: number) {
-    this.#descriptor = descriptor;
-    this.#limit = limit;
+  /** @throws the system error when the file cannot be opened. */
+  constructor({ path, headBytes, tailBytes }: CappedLogOptions) {
+    this.#file = openSync(path, 'a', 0o600);
+    this.#headBytes = headBytes;
+    this.#ring = Buffer.alloc(tailBytes);
   }
 
-  add(chunk: Buffer): void {
-    this.#seen += chunk.length;
-    this.#keep(chunk);
-    const room = this.#limit - this.#written;
-    if (room > 0) this.#write(chunk.subarray(0, room));
+  /** Takes what was printed. Never throws: a disk that is full costs the log, not the run. */
+  append(chunk: Buffer): void {
+    const room = this.#headBytes - this.#written;
+    if (room > 0 && this.#trouble === undefined) this.#write(chunk.subarray(0, room));
+    this.#remember(chunk);
+    this.#total += chunk.length;
   }
 
-  /** Writes the end of what did not fit. */
-  finish(): void {
-    const tail = Buffer.concat(this.#tail);
-    const missing = this.#seen - this.#written;
-    if (missing <= 0) return;
-    const end = tail.subarray(Math.max(0, tail.length - missing));
-    const leftOut = missing - end.length;
-    this.#write(Buffer.from(`\n[telos: ${leftOut} bytes of output were left out here]\n`));
-    this.#write(end);
+  /** The last bytes as text; what is not UTF-8 shows as U+FFFD. */
+  tail(): string {
+    return this.#lastBytes(Math.min(this.#total, this.#ring.length)).toString('utf8');
   }
 
-  /** The end of the output. */
-  get tail(): string {
-    return Buffer.concat(this.#tail).toString('utf8');
-  }
-
-  #keep(chunk: Buffer): void {
-    this.#tail.push(chunk);
-    this.#tailSize += chunk.length;
-    while (this.#tailSize - (this.#tail[0]?.length ?? 0) >= tailBytes) {
-      this.#tailSize -= this.#tail.shift()?.length ?? 0;
+  /** Writes the end that the head does not have, after a line that says what was left out, and closes the file. */
+  close(): void {
+    const missing = this.#total - this.#written;
+    if (missing > 0) {
+      const shown = Math.min(missing, this.#ring.length);
+      const trouble = this.#trouble === undefined ? '' : `, the file could not be written: ${this.#trouble}`;
+      this.#trouble = undefined;
+      if (missing > shown || trouble !== '')
+        this.#write(Buffer.from(`\n[telos: ${missing - shown} bytes left out here${trouble}]\n`));
+      this.#write(this.#lastBytes(shown));
     }
+    closeSync(this.#file);
   }
 
   #write(bytes: Buffer): void {
-    if (this.#broken) return;
     try {
-      writeSync(this.#descriptor, bytes);
-      this.#written += bytes.length;
-    } catch {
-      this.#broken = true;
+      for (let done = 0; done < bytes.length && this.#trouble === undefined; ) {
+        const step = writeSync(this.#file, bytes, done);
+        done += step;
+        this.#written += step;
+      }
+    } catch (thrown) {
+      this.#trouble = errorCode(thrown) ?? 'unknown error';
     }
+  }
+
+  #remember(chunk: Buffer): void {
+    const { length } = this.#ring;
+    const kept = chunk.subarray(Math.max(0, chunk.length - length));
+    const at = (this.#total + chunk.length - kept.length) % length;
+    const first = kept.subarray(0, length - at);
+    first.copy(this.#ring, at);
+    kept.copy(this.#ring, 0, first.length);
+  }
+
+  #lastBytes(count: number): Buffer {
+    const { length } = this.#ring;
+    const end = this.#total % length;
+    if (count <= end) return this.#ring.subarray(end - count, end);
+    return Buffer.concat([this.#ring.subarray(length - (count - end)), this.#ring.subarray(0, end)]);
   }
 }

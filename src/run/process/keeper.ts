@@ -1,198 +1,194 @@
-// The keeper of one run: a process of its own that starts the program, writes its log, holds it to its deadline
-// and records its true exit status, whether or not the engine that started it is still there.
-//
-//   keeper.js FOLDER   (the order, as JSON, on standard input)
-//
-// K1. The state file is created exclusively: of two keepers of one run the second ends without doing anything.
-// K2. The exit file is written last and as a whole: who sees it knows that the program is gone.
-// K3. Secrets come on standard input and go into the program's environment; no file holds them.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, constants, fsyncSync, openSync, renameSync, statSync, writeSync } from 'node:fs';
-import { access, mkdir } from 'node:fs/promises';
-import { delimiter, isAbsolute, join } from 'node:path';
-import { text } from 'node:stream/consumers';
+/**
+ * The keeper: a small program that the engine starts beside each run, and that outlives the engine. It reads its
+ * job from stdin, starts the program, keeps its log, ends it when it must, and writes down how it ended.
+ *
+ * K1. Nothing is started before the whole job is there; state.json, written by the engine, is there before that.
+ *     A job that breaks off means that the engine died: state.json goes, and the run has never been.
+ * K2. exit.json is written last, when the program's process group has ended or was killed.
+ * K3. Memory does not grow with what the program prints, nor time with what its children leave open.
+ */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sleep } from '../../base/abort.ts';
 import { systemClock } from '../../base/clock.ts';
 import { errorCode, toError } from '../../base/errors.ts';
-import { parseOutput } from '../outputs.ts';
-import type { RunEnd } from '../runner.ts';
+import { lastLineOf, outputsTailBytes, parseOutputs } from '../outputs.ts';
+import type { RunOutcome, RunRecord } from '../runner.ts';
 import { CappedLog } from './capped-log.ts';
-import { identify } from './identity.ts';
-import type { KeeperOrder, RunExit, RunState } from './run-files.ts';
+import { endProcessGroup } from './process-group.ts';
+import { identityOf, signalGroup } from './process-identity.ts';
+import { type Program, startProgram } from './program.ts';
+import { jobEnd, type KeeperJob, readState, runFile, writeRecord } from './run-folder.ts';
 
-/** Mirrors `runFiles` without its schemas, which would double the time a keeper takes to start. */
-const files = { log: 'log', state: 'state.json', exit: 'exit.json' } as const;
-
-/** After the program's end its output may go on so long, for what other processes of its group still write. */
+/** How long children that stay behind may take to end politely. */
+const leftoverGraceMs = 2_000;
+/** How long output is still read when something outside the process group holds it open. */
 const drainMs = 1_000;
+/** Between tries to write down the end: a full disk may get room again. */
+const recordRetryMs = 1_000;
+/** Shorter values are not taken out of what is recorded: they stand everywhere by chance. */
+const minSecretLength = 6;
 
-type Stop = 'deadline' | 'canceled';
+const never = new AbortController().signal;
 
-const folder = process.argv[2] ?? '';
-let stopped: Stop | undefined;
-let stopNow: (why: Stop) => void = (why) => {
-  stopped ??= why;
-};
-process.on('SIGTERM', () => stopNow('canceled'));
-process.on('SIGINT', () => {});
-process.on('SIGHUP', () => {});
+class Keeper {
+  readonly #folder: string;
+  #program: Program | undefined;
+  #graceMs = 0;
+  #stopped: 'cancel' | 'deadline' | undefined;
+  #cancelKill: () => void = () => {};
+  cancelled = false;
 
-await keep(JSON.parse(await text(process.stdin)) as KeeperOrder);
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
 
-async function keep(order: KeeperOrder): Promise<void> {
-  const self = identify(process.pid);
-  if (self === undefined || !claim({ task: order.task, keeper: self })) return;
-  const descriptor = openSync(join(folder, files.log), 'a', 0o600);
-  const log = new CappedLog(descriptor, order.logBytes);
-  const fault = await startFault(order);
-  const end: RunEnd = fault === undefined ? await run(order, log) : { kind: 'notStarted', message: fault };
-  log.finish();
-  closeSync(descriptor);
-  const { outputs, results, lastLine } = parseOutput(log.tail);
-  const exit: RunExit = {
-    end: end as RunExit['end'],
-    finishedAt: Date.now(),
-    outputs,
-    results,
-    ...(lastLine === undefined ? {} : { lastLine }),
-  };
-  replace(files.exit, JSON.stringify(exit));
+  cancel(): void {
+    this.cancelled = true;
+    this.#stop('cancel');
+  }
 
-  /** Starts the program and waits until it and its group are gone. */
-  function run(asked: KeeperOrder, into: CappedLog): Promise<RunEnd> {
-    return new Promise((resolve) => {
-      const [program = '', ...args] = asked.argv;
-      const child = spawn(program, args, {
-        cwd: asked.workingDir,
-        env: { ...asked.env },
-        detached: true,
-        stdio: ['pipe', 'pipe', 'pipe'],
-      });
-      child.once('error', (error) => resolve({ kind: 'notStarted', message: spawnFault(asked, error) }));
-      child.once('spawn', () => {
-        const identity = identify(child.pid ?? 0);
-        if (self !== undefined && identity !== undefined) {
-          replace(files.state, JSON.stringify({ task: asked.task, keeper: self, program: identity }));
-        }
-      });
-      child.stdout.on('data', (chunk: Buffer) => into.add(chunk));
-      child.stderr.on('data', (chunk: Buffer) => into.add(chunk));
-      // A program that does not read its input is none the worse for it.
-      child.stdin.on('error', () => {});
-      child.stdin.end(asked.stdin);
-      hold(child, asked, resolve);
+  async run(job: KeeperJob): Promise<RunRecord> {
+    const startedAt = Date.now();
+    const log = this.#openLog(job);
+    if (typeof log === 'string') return this.#notStarted(startedAt, log);
+    if (this.cancelled) return this.#notStarted(startedAt, 'it was stopped before it was started');
+    const program = await startProgram(job, this.#folder);
+    if (typeof program === 'string') {
+      log.close();
+      return this.#notStarted(startedAt, program);
+    }
+    const outcome = await this.#keep(program, job, log);
+    const tail = withoutSecrets(log.tail(), job.secrets);
+    log.close();
+    return {
+      ...this.#record(startedAt, outcome),
+      ...parseOutputs(tail),
+      lastLine: lastLineOf(tail),
+    };
+  }
+
+  async #keep(program: Program, job: KeeperJob, log: CappedLog): Promise<RunOutcome> {
+    this.#program = program;
+    this.#graceMs = job.graceMs;
+    const drained = Promise.all(
+      program.output.map(
+        (stream) =>
+          new Promise<void>((resolve) => {
+            stream.on('data', (chunk: Buffer) => log.append(chunk));
+            stream.on('error', () => {});
+            stream.on('close', resolve);
+          }),
+      ),
+    );
+    const noted = this.#noteAgent(program.pid);
+    const cancelDeadline =
+      job.deadlineMs === undefined
+        ? () => {}
+        : systemClock.after(job.deadlineMs, () => this.#stop('deadline'));
+    // It may have been asked to stop while it was being started.
+    if (this.cancelled) this.#stop('cancel');
+    const { code, signal } = await program.exit;
+    // From here on its pid may come to be another's.
+    this.#program = undefined;
+    cancelDeadline();
+    this.#cancelKill();
+    await endProcessGroup(program.pid, Math.min(job.graceMs, leftoverGraceMs), never, systemClock);
+    await Promise.race([drained, sleep(drainMs, never)]);
+    for (const stream of program.output) stream.destroy();
+    await noted;
+    if (this.#stopped === 'deadline') return { kind: 'deadline' };
+    return signal === null ? { kind: 'exited', code: code ?? 0 } : { kind: 'signaled', signal };
+  }
+
+  /** Asks the process group to end, once, and forces it after the grace time. */
+  #stop(reason: 'cancel' | 'deadline'): void {
+    if (this.#program === undefined || this.#stopped !== undefined) return;
+    this.#stopped = reason;
+    const { pid } = this.#program;
+    signalGroup(pid, 'SIGTERM');
+    this.#cancelKill = systemClock.after(this.#graceMs, () => signalGroup(pid, 'SIGKILL'));
+  }
+
+  /** Writes down who the program is, so that it can be told from others when the keeper is gone. */
+  async #noteAgent(pid: number): Promise<void> {
+    const agent = identityOf(pid);
+    const state = await readState(this.#folder);
+    if (agent === undefined || state === undefined || state === 'unreadable') return;
+    await writeRecord(this.#folder, runFile.state, { ...state, agent }).catch(() => {
+      // A full disk: then only the keeper can end it.
     });
   }
-}
 
-/** Holds the program to its deadline, stops it when asked, and tells how it ended. */
-function hold(child: ChildProcess, order: KeeperOrder, resolve: (end: RunEnd) => void): void {
-  const { deadlineMs, graceMs } = order;
-  const signalGroup = (signal: 'SIGTERM' | 'SIGKILL'): void => {
+  #openLog(job: KeeperJob): CappedLog | string {
     try {
-      if (child.pid !== undefined) process.kill(-child.pid, signal);
-    } catch {
-      // The group is gone.
-    }
-  };
-  let cancelKill = (): void => {};
-  stopNow = (why) => {
-    if (stopped !== undefined && why !== 'deadline') return;
-    stopped ??= why;
-    signalGroup('SIGTERM');
-    cancelKill = systemClock.after(graceMs, () => signalGroup('SIGKILL'));
-  };
-  const cancelDeadline =
-    deadlineMs === undefined ? () => {} : systemClock.after(deadlineMs, () => stopNow('deadline'));
-  child.once('exit', (code, signal) => {
-    cancelDeadline();
-    // What the program left behind in its group goes with it.
-    signalGroup('SIGTERM');
-    const end: RunEnd =
-      stopped !== undefined
-        ? { kind: stopped }
-        : signal !== null
-          ? { kind: 'signaled', signal }
-          : { kind: 'exited', code: code ?? 1 };
-    let over = false;
-    const finish = (): void => {
-      if (over) return;
-      over = true;
-      cancelKill();
-      signalGroup('SIGKILL');
-      child.stdout?.destroy();
-      child.stderr?.destroy();
-      resolve(end);
-    };
-    // `close` comes when nobody holds the pipes any more.
-    child.once('close', finish);
-    setTimeout(finish, drainMs);
-  });
-  if (stopped !== undefined) {
-    const why = stopped;
-    stopped = undefined;
-    stopNow(why);
-  }
-}
-
-/** Creates the state file if there is none (K1). */
-function claim(state: RunState): boolean {
-  let descriptor: number;
-  try {
-    descriptor = openSync(join(folder, files.state), 'wx', 0o600);
-  } catch (thrown) {
-    if (errorCode(thrown) === 'EEXIST') return false;
-    throw thrown;
-  }
-  writeSync(descriptor, JSON.stringify(state));
-  fsyncSync(descriptor);
-  closeSync(descriptor);
-  return true;
-}
-
-/** Writes a file as a whole (K2). */
-function replace(name: string, content: string): void {
-  const path = join(folder, name);
-  const descriptor = openSync(`${path}.tmp`, 'w', 0o600);
-  writeSync(descriptor, content);
-  fsyncSync(descriptor);
-  closeSync(descriptor);
-  renameSync(`${path}.tmp`, path);
-}
-
-/** Why the program cannot be started, told more clearly than the system would. */
-async function startFault({ argv, env, workingDir }: KeeperOrder): Promise<string | undefined> {
-  if (workingDir.startsWith(folder)) await mkdir(workingDir, { recursive: true, mode: 0o700 });
-  if (statSync(workingDir, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    return `spec.workingDir: ${workingDir} is not a folder: make it, or choose another`;
-  }
-  const program = argv[0] ?? '';
-  const paths =
-    isAbsolute(program) || program.includes('/')
-      ? [isAbsolute(program) ? program : join(workingDir, program)]
-      : (env['PATH'] ?? '').split(delimiter).map((path) => join(path, program));
-  let denied: string | undefined;
-  for (const path of paths) {
-    if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) continue;
-    try {
-      await access(path, constants.X_OK);
-      return undefined;
-    } catch {
-      denied = path;
+      return new CappedLog({
+        path: join(this.#folder, runFile.log),
+        headBytes: job.logHeadBytes,
+        tailBytes: outputsTailBytes,
+      });
+    } catch (thrown) {
+      return `its log cannot be opened (${errorCode(thrown) ?? 'unknown error'}): make room and check the permissions of the store's folder`;
     }
   }
-  if (denied !== undefined) return `the program ${denied} is not executable: chmod +x it`;
-  const where = program.includes('/') ? `at ${paths[0]}` : 'on PATH';
-  return `there is no program ${JSON.stringify(program)} ${where}: install it, or name it by its path`;
-}
 
-function spawnFault({ argv }: KeeperOrder, error: Error): string {
-  const program = JSON.stringify(argv[0] ?? '');
-  switch (errorCode(error)) {
-    case 'E2BIG':
-      return `the arguments of ${program} are too long for this system: pass less, or use the standard input`;
-    case 'ENOENT':
-      return `${program} names an interpreter that is not there: check its first line`;
-    default:
-      return `${program} could not be started: ${errorCode(error) ?? toError(error).message}`;
+  #notStarted(startedAt: number, message: string): RunRecord {
+    const nothing = { outputs: [], results: {}, outputsLeftOut: 0, lastLine: '' };
+    return { ...this.#record(startedAt, { kind: 'notStarted', message }), ...nothing };
+  }
+
+  #record(
+    startedAt: number,
+    outcome: RunOutcome,
+  ): Pick<RunRecord, 'outcome' | 'cancelled' | 'startedAt' | 'finishedAt'> {
+    return { outcome, cancelled: this.cancelled, startedAt, finishedAt: Math.max(Date.now(), startedAt) };
   }
 }
+
+function withoutSecrets(text: string, secrets: readonly string[]): string {
+  const long = secrets.filter((secret) => secret.length >= minSecretLength);
+  // The longest first: one may be part of another.
+  return long
+    .sort((a, b) => b.length - a.length)
+    .reduce((rest, secret) => rest.replaceAll(secret, '***'), text);
+}
+
+/** The job; undefined when the engine died before it had said it all (K1). */
+async function readJob(): Promise<KeeperJob | undefined> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  const text = Buffer.concat(chunks).toString('utf8');
+  return text.endsWith(jobEnd) ? (JSON.parse(text) as KeeperJob) : undefined;
+}
+
+/** Tries until it is written, or there is no folder to write it into any more. */
+async function recordEnd(folder: string, record: RunRecord): Promise<void> {
+  for (;;) {
+    try {
+      await writeRecord(folder, runFile.exit, record);
+      return;
+    } catch (thrown) {
+      if (errorCode(thrown) === 'ENOENT') return;
+      process.stderr.write(`telos keeper: ${toError(thrown).message}\n`);
+      await new Promise((resolve) => setTimeout(resolve, recordRetryMs));
+    }
+  }
+}
+
+async function main(folder: string): Promise<void> {
+  const keeper = new Keeper(folder);
+  process.on('SIGTERM', () => keeper.cancel());
+  process.on('SIGINT', () => keeper.cancel());
+  process.on('SIGHUP', () => {});
+  const job = await readJob();
+  if (job === undefined) {
+    await rm(join(folder, runFile.state), { force: true });
+    return;
+  }
+  // The clock's timers do not keep a process alive, and there are moments when it has nothing else.
+  const alive = setInterval(() => {}, 1 << 30);
+  await recordEnd(folder, await keeper.run(job));
+  clearInterval(alive);
+}
+
+await main(process.argv[2] ?? '');

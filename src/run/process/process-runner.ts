@@ -1,191 +1,224 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { type FSWatcher, watch } from 'node:fs';
-import { mkdir, opendir, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { accessSync, constants } from 'node:fs';
+import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Task } from '../../api/task.ts';
 import { sleep } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
-import { errorCode, toError } from '../../base/errors.ts';
+import { errorCode, TelosError, toError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { RunInput, Runner, RunOutcome, Started } from '../runner.ts';
-import { isAlive } from './identity.ts';
-import { orderRun } from './order.ts';
-import { type KeeperOrder, RunExit, RunState, readRunFile, runFiles } from './run-files.ts';
+import type { Run, Runner, RunRequest, StartResult } from '../runner.ts';
+import { type Launch, planLaunch } from './agents.ts';
+import { identityOf, isAlive } from './process-identity.ts';
+import { ProcessRun } from './process-run.ts';
+import {
+  jobEnd,
+  type KeeperJob,
+  type RunState,
+  readRecord,
+  readState,
+  runFile,
+  syncFolder,
+  writeRecord,
+} from './run-folder.ts';
 
 export interface ProcessRunnerOptions {
-  /** One folder per run is made in it. */
+  /** One folder per run, named by the uid of its Task. Made when it is missing. */
   readonly directory: string;
-  /** The keeper's program, `dist/keeper.js`. */
+  /** The built keeper program. */
   readonly keeperPath: string;
   readonly clock: Clock;
   readonly log: Logger;
-  /** From TERM to KILL, in milliseconds. Default: 10 s. */
+  /** What programs inherit. Default: the environment of this process. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** From asking a program to stop to forcing it. Default 10 s. */
   readonly graceMs?: number;
-  /** The log keeps so many bytes of the beginning of the output. Default: 10 MiB. */
-  readonly logBytes?: number;
+  /** Bytes of a log's beginning that are kept; 256 KiB of its end are kept besides. Default 10 MiB. */
+  readonly logHeadBytes?: number;
 }
 
-/** Where the log of a Task's run is. */
-export function logPath(directory: string, uid: string): string {
-  return join(directory, uid, runFiles.log);
-}
-
-/** Runs Tasks as child processes of keepers, which outlive this process. */
-export function createProcessRunner(options: ProcessRunnerOptions): Runner {
-  return new ProcessRunner(options);
+/** A process that cannot be started or kept on this machine. */
+export class ProcessRunnerError extends TelosError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ProcessRunner', message, options);
+  }
 }
 
 const defaultGraceMs = 10_000;
-const defaultLogBytes = 10 * 1024 * 1024;
-/** A run that is not our child is looked at so often, besides being watched: a keeper that was killed leaves no trace. */
-const lookAgainMs = 1_000;
-/** A folder without a state is that of a keeper that has yet to begin; after so long it will not. */
-const claimMs = 10_000;
+const defaultLogHeadBytes = 10 * 1024 * 1024;
+/** Between looks at a run whose keeper, left by an engine that died, is just starting it. */
+const startingLookMs = 20;
+
+/** Where the log of a run is, whether it is there or not. */
+export function logPath(directory: string, uid: string): string {
+  return join(runFolder(directory, uid), runFile.log);
+}
+
+/**
+ * Runs Tasks as processes of this machine, each with a keeper beside it that outlives the engine.
+ * @throws ProcessRunnerError when there is no keeper program.
+ */
+export function createProcessRunner(options: ProcessRunnerOptions): Runner {
+  try {
+    accessSync(options.keeperPath, constants.R_OK);
+  } catch (thrown) {
+    throw new ProcessRunnerError(
+      `the keeper program ${options.keeperPath} cannot be read: build it (npm run build)`,
+      {
+        cause: thrown,
+      },
+    );
+  }
+  return new ProcessRunner(options);
+}
 
 class ProcessRunner implements Runner {
   readonly #options: ProcessRunnerOptions;
-  /** The keepers that are children of this process. */
-  readonly #keepers = new Map<string, ChildProcess>();
+  /** Runs that this process has started or found. */
+  readonly #runs = new Map<string, ProcessRun>();
 
   constructor(options: ProcessRunnerOptions) {
     this.#options = options;
   }
 
-  async has(uid: string): Promise<boolean> {
-    return (
-      this.#keepers.has(uid) || (await readRunFile(this.#folder(uid), runFiles.state, RunState)) !== undefined
-    );
+  async start(request: RunRequest, signal: AbortSignal): Promise<StartResult> {
+    const { env = process.env } = this.#options;
+    const plan = await planLaunch(request, env);
+    if (plan.kind !== 'ready') return plan;
+    const { uid } = request.task.metadata;
+    const folder = await this.#makeFolder(uid);
+    signal.throwIfAborted();
+    const run = await this.#startKeeper(folder, plan.launch);
+    this.#remember(uid, run);
+    return { kind: 'started', run };
   }
 
-  async start(task: Task, input: RunInput): Promise<Started> {
-    const ordered = await orderRun({ ...input, task, environment: process.env });
-    if (ordered.kind !== 'ordered') return ordered;
-    const { graceMs = defaultGraceMs, logBytes = defaultLogBytes } = this.#options;
-    const { uid } = task.metadata;
-    const folder = this.#folder(uid);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const { order } = ordered;
-    const workingDir = order.workingDir ?? join(folder, runFiles.work);
-    this.#keep(uid, folder, { ...order, workingDir, graceMs, logBytes });
-    return { kind: 'started' };
-  }
-
-  #keep(uid: string, folder: string, order: KeeperOrder): void {
-    const keeper = spawn(process.execPath, [this.#options.keeperPath, folder], {
-      detached: true,
-      stdio: ['pipe', 'ignore', 'ignore'],
-      // The program's environment comes with the order; the keeper itself needs next to none.
-      env: { PATH: process.env['PATH'] },
-    });
-    this.#keepers.set(uid, keeper);
-    keeper.once('error', (error) => {
-      this.#keepers.delete(uid);
-      this.#options.log.error('a keeper could not be started', { uid, error: error.message });
-    });
-    keeper.once('exit', () => this.#keepers.delete(uid));
-    keeper.stdin.on('error', () => {});
-    keeper.stdin.end(JSON.stringify(order));
-    keeper.unref();
-  }
-
-  async outcome(uid: string, signal: AbortSignal): Promise<RunOutcome> {
-    const folder = this.#folder(uid);
-    const began = this.#options.clock.monotonic();
-    for (;;) {
-      signal.throwIfAborted();
-      const exit = await readRunFile(folder, runFiles.exit, RunExit);
-      if (exit !== undefined) return { ...exit, lastLine: exit.lastLine };
-      const state = await readRunFile(folder, runFiles.state, RunState);
-      const claimed = state !== undefined;
-      const late = this.#options.clock.monotonic() - began > claimMs;
-      const alive = this.#keepers.has(uid) || (claimed ? isAlive(state.keeper) : !late);
-      if (!alive) return await this.#lost(folder, state);
-      await this.#change(uid, folder, signal);
-    }
-  }
-
-  async cancel(uid: string): Promise<void> {
-    const keeper = this.#keepers.get(uid);
-    if (keeper !== undefined) {
-      keeper.kill('SIGTERM');
-      return;
-    }
-    const state = await readRunFile(this.#folder(uid), runFiles.state, RunState);
-    if (state !== undefined && isAlive(state.keeper)) process.kill(state.keeper.pid, 'SIGTERM');
+  async find(uid: string, signal: AbortSignal): Promise<Run | undefined> {
+    const known = this.#runs.get(uid);
+    if (known !== undefined) return known;
+    const folder = runFolder(this.#options.directory, uid);
+    const state = await this.#settledState(folder, signal);
+    if (state === undefined) return undefined;
+    const run = new ProcessRun(this.#runOptions(folder), state);
+    this.#remember(uid, run);
+    run.follow();
+    return run;
   }
 
   async forget(uid: string): Promise<void> {
-    await rm(this.#folder(uid), { recursive: true, force: true });
+    this.#runs.get(uid)?.abandon();
+    this.#runs.delete(uid);
+    const folder = runFolder(this.#options.directory, uid);
+    // What cannot be removed at once is often just being written by something that ends now.
+    await rm(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
   }
 
-  async *list(): ReturnType<Runner['list']> {
-    for await (const uid of folderNames(this.#options.directory)) {
-      const state = await readRunFile(this.#folder(uid), runFiles.state, RunState);
-      if (state !== undefined) yield { uid, ...state.task };
-    }
+  /** A run that is over is found in its folder. */
+  #remember(uid: string, run: ProcessRun): void {
+    this.#runs.set(uid, run);
+    void run.whenOver().then(() => {
+      if (this.#runs.get(uid) === run) this.#runs.delete(uid);
+    });
   }
 
-  /** The keeper is gone and left no exit file: what is left of the program is stopped. */
-  async #lost(folder: string, state: RunState | undefined): Promise<RunOutcome> {
-    // It may have written the file between our two looks.
-    const exit = await readRunFile(folder, runFiles.exit, RunExit);
-    if (exit !== undefined) return { ...exit, lastLine: exit.lastLine };
-    if (state?.program !== undefined && isAlive(state.program)) stopGroup(state.program.pid);
-    const message =
-      state === undefined
-        ? 'the program was not started: its keeper did not begin'
-        : 'nobody saw how the program ended: the machine was restarted, or its keeper was killed';
-    const finishedAt = this.#options.clock.now();
-    return { end: { kind: 'lost', message }, finishedAt, outputs: [], results: {}, lastLine: undefined };
+  #runOptions(folder: string): { folder: string; clock: Clock; log: Logger; graceMs: number } {
+    const { clock, log, graceMs = defaultGraceMs } = this.#options;
+    return { folder, clock, log, graceMs };
   }
 
-  /** Resolves when something may have changed: a file of the run, the end of the keeper, or some time has passed. */
-  async #change(uid: string, folder: string, signal: AbortSignal): Promise<void> {
-    const done = new AbortController();
-    const stop = AbortSignal.any([signal, done.signal]);
-    const keeper = this.#keepers.get(uid);
-    const wake = (): void => done.abort();
-    keeper?.once('exit', wake);
-    let watcher: FSWatcher | undefined;
+  /** The folder of a new run, which may be there from a start that broke off before anything ran. */
+  async #makeFolder(uid: string): Promise<string> {
+    const { directory } = this.#options;
+    const folder = runFolder(directory, uid);
     try {
-      // A keeper of our own tells us by ending; others can only be watched.
-      if (keeper === undefined) watcher = watchFolder(folder, wake);
-      await sleep(lookAgainMs, stop, this.#options.clock).catch(() => {});
-      signal.throwIfAborted();
+      await mkdir(join(folder, runFile.work), { recursive: true, mode: 0o700 });
+      await syncFolder(directory);
+    } catch (thrown) {
+      throw new ProcessRunnerError(
+        `the run folder ${folder} cannot be made (${errorCode(thrown) ?? toError(thrown).message}): make room, and check the permissions of ${directory}`,
+        { cause: thrown },
+      );
+    }
+    if ((await readState(folder)) !== undefined)
+      throw new ProcessRunnerError(`${folder}: it was started before`);
+    return folder;
+  }
+
+  async #startKeeper(folder: string, launch: Launch): Promise<ProcessRun> {
+    const { clock, log } = this.#options;
+    const keeper = await this.#spawnKeeper(folder);
+    const identity = identityOf(keeper.pid ?? 0) ?? { pid: keeper.pid ?? 0, startTime: '', bootId: '' };
+    const state: RunState = { keeper: identity, startedAt: clock.now() };
+    try {
+      await writeRecord(folder, runFile.state, state);
+    } catch (thrown) {
+      // It has no job yet, so it has started nothing, and now never will.
+      keeper.kill('SIGKILL');
+      await rm(join(folder, runFile.state), { force: true });
+      throw thrown;
+    }
+    const run = new ProcessRun(this.#runOptions(folder), state);
+    run.attend(keeper);
+    const stdin = keeper.stdin;
+    // A keeper that dies is seen by its exit.
+    stdin?.on('error', (error) => log.debug('a keeper did not take its job', { error: error.message }));
+    stdin?.end(`${JSON.stringify(this.#job(folder, launch))}${jobEnd}`);
+    return run;
+  }
+
+  async #spawnKeeper(folder: string): Promise<ChildProcess> {
+    const { keeperPath } = this.#options;
+    const log = await open(join(folder, runFile.log), 'a', 0o600);
+    try {
+      const keeper = spawn(process.execPath, [keeperPath, folder], {
+        cwd: folder,
+        detached: true,
+        env: keeperEnvironment(),
+        // What the keeper itself has to say, should it fail, belongs into the log of the run.
+        stdio: ['pipe', 'ignore', log.fd],
+      });
+      await once(keeper, 'spawn');
+      // Neither it nor the pipe to it may keep the engine up.
+      keeper.unref();
+      return keeper;
     } finally {
-      keeper?.off('exit', wake);
-      watcher?.close();
+      await log.close();
     }
   }
 
-  #folder(uid: string): string {
-    return join(this.#options.directory, uid);
+  #job(folder: string, launch: Launch): KeeperJob {
+    const { graceMs = defaultGraceMs, logHeadBytes = defaultLogHeadBytes } = this.#options;
+    const { workingDir = join(folder, runFile.work) } = launch;
+    return { ...launch, workingDir, graceMs, logHeadBytes };
+  }
+
+  /**
+   * The state of a run once it is clear whether anything was started: a keeper left by an engine that died may be
+   * about to do so, or about to find its job incomplete and go.
+   */
+  async #settledState(folder: string, signal: AbortSignal): Promise<RunState | 'unreadable' | undefined> {
+    for (;;) {
+      const state = await readState(folder);
+      if (state === undefined || state === 'unreadable' || state.agent !== undefined) return state;
+      if (!isAlive(state.keeper) || (await readRecord(folder)) !== undefined) return readState(folder);
+      await sleep(startingLookMs, signal, this.#options.clock);
+    }
   }
 }
 
-function watchFolder(folder: string, wake: () => void): FSWatcher | undefined {
-  try {
-    const watcher = watch(folder, { persistent: false }, wake);
-    watcher.on('error', wake);
-    return watcher;
-  } catch {
-    // Not every file system can be watched; time passes everywhere.
-    return undefined;
-  }
+function runFolder(directory: string, uid: string): string {
+  // A uid becomes a name in a folder that is removed with all that is in it.
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(uid))
+    throw new ProcessRunnerError(`${JSON.stringify(uid.slice(0, 200))} is no uid of a Task`);
+  return join(directory, uid);
 }
 
-function stopGroup(pid: number): void {
-  try {
-    process.kill(-pid, 'SIGKILL');
-  } catch (thrown) {
-    if (errorCode(thrown) !== 'ESRCH') throw toError(thrown);
-  }
-}
-
-async function* folderNames(directory: string): AsyncIterable<string> {
-  try {
-    for await (const entry of await opendir(directory)) if (entry.isDirectory()) yield entry.name;
-  } catch (thrown) {
-    if (errorCode(thrown) !== 'ENOENT') throw thrown;
-  }
+/** What a Node program needs to start, and nothing else: options meant for the engine are not for its keepers. */
+function keeperEnvironment(): Record<string, string> {
+  const wanted = ['PATH', 'LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH', 'SystemRoot'];
+  const kept = wanted.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { ...Object.fromEntries(kept), NODE_NO_WARNINGS: '1' };
 }

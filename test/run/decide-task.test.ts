@@ -1,0 +1,186 @@
+import { describe, expect, test } from 'vitest';
+import {
+  onCompletionAnnotation,
+  onCompletionFinalizer,
+  reportedPhaseAnnotation,
+  runFinalizer,
+} from '../../src/api/names.ts';
+import type { TaskStatus } from '../../src/api/task.ts';
+import { decideTask, type RunFact, type TaskFacts, type TaskStep } from '../../src/run/decide-task.ts';
+import type { RunOutcome, RunRecord } from '../../src/run/runner.ts';
+import { taskOf } from './fixtures.ts';
+
+const nowMs = Date.parse('2026-01-02T04:00:00Z');
+const none: RunFact = { kind: 'none' };
+const running: RunFact = { kind: 'running', startedAt: 5000 };
+
+function record(outcome: RunOutcome, more: Partial<RunRecord> = {}): RunFact {
+  const nothing = { outputs: [], results: {}, outputsLeftOut: 0, lastLine: '', cancelled: false };
+  return { kind: 'ended', record: { outcome, startedAt: 5000, finishedAt: 9000, ...nothing, ...more } };
+}
+
+interface Given {
+  readonly status?: TaskStatus;
+  readonly run?: RunFact;
+  readonly deleting?: boolean;
+  readonly finalizers?: string[];
+  readonly annotations?: Record<string, string>;
+  readonly spec?: Parameters<typeof taskOf>[1];
+  readonly dependencies?: TaskFacts['dependencies'];
+  readonly cycle?: string;
+}
+
+function decide(given: Given): TaskStep {
+  const task = taskOf('t', given.spec ?? {}, 'u');
+  const { deleting, finalizers, annotations } = given;
+  return decideTask({
+    task: {
+      ...task,
+      metadata: {
+        ...task.metadata,
+        ...(finalizers === undefined ? {} : { finalizers }),
+        ...(annotations === undefined ? {} : { annotations }),
+        ...(deleting ? { deletionTimestamp: '2026-01-02T03:59:00Z' } : {}),
+      },
+      ...(given.status === undefined ? {} : { status: given.status }),
+    },
+    run: given.run ?? none,
+    dependencies: given.dependencies ?? { kind: 'met', deps: {} },
+    cycle: given.cycle,
+    nowMs,
+  });
+}
+
+const ended = { phase: 'Succeeded', completionTime: '2026-01-02T03:59:00Z' } as const;
+const exit0: RunOutcome = { kind: 'exited', code: 0 };
+
+describe('the next step', () => {
+  test.each<[string, Given, string]>([
+    ['a new Task is started', {}, 'start'],
+    [
+      'a Pending Task of which nothing ran is started',
+      { status: { phase: 'Pending' }, finalizers: [runFinalizer] },
+      'start',
+    ],
+    ['a Pending Task that runs is marked', { status: { phase: 'Pending' }, run: running }, 'markRunning'],
+    ['a Running Task that runs needs nothing', { status: { phase: 'Running' }, run: running }, 'nothing'],
+    ['a run that ended finishes its Task, whatever the phase', { run: record(exit0) }, 'finish'],
+    ['a Running Task without a run is finished', { status: { phase: 'Running' } }, 'finish'],
+    ['a suspended Task waits', { spec: { suspend: true } }, 'wait'],
+    [
+      'a Task that runs goes on when it is suspended',
+      { spec: { suspend: true }, status: { phase: 'Running' }, run: running },
+      'nothing',
+    ],
+    ['unmet dependencies are waited for', { dependencies: { kind: 'waiting', message: 'm' } }, 'wait'],
+    ['a failed dependency finishes', { dependencies: { kind: 'failed', message: 'm' } }, 'finish'],
+    ['a circle finishes', { cycle: 'x' }, 'finish'],
+    ['an ended Task is never run again', { status: ended }, 'nothing'],
+    ['an ended Task is never finished twice', { status: ended, run: record(exit0) }, 'nothing'],
+    [
+      'a deleted Task that runs is stopped',
+      { deleting: true, status: { phase: 'Running' }, run: running, finalizers: [runFinalizer] },
+      'cancel',
+    ],
+    [
+      'a deleted Task whose run is over is finished first',
+      { deleting: true, status: { phase: 'Running' }, run: record(exit0), finalizers: [runFinalizer] },
+      'finish',
+    ],
+    [
+      'a deleted Task that ended is let go',
+      { deleting: true, status: ended, finalizers: [runFinalizer] },
+      'letGo',
+    ],
+    ['a deleted Task that never ran is let go', { deleting: true, finalizers: [runFinalizer] }, 'letGo'],
+    [
+      'a deleted Task that we do not hold needs nothing',
+      { deleting: true, finalizers: [onCompletionFinalizer] },
+      'nothing',
+    ],
+    ['a deleted Task is not started', { deleting: true, dependencies: { kind: 'met', deps: {} } }, 'nothing'],
+  ])('%s', (_title, given, step) => {
+    expect(decide(given).do).toBe(step);
+  });
+});
+
+describe('the time to live', () => {
+  const spec = { ttlSecondsAfterFinished: 90 };
+  test.each<[string, Given, TaskStep]>([
+    ['is waited for', { spec, status: ended }, { do: 'lookAgain', afterMs: 30_000 }],
+    ['ends in deletion', { spec: { ttlSecondsAfterFinished: 60 }, status: ended }, { do: 'delete' }],
+    ['does not count without a completionTime', { spec, status: { phase: 'Failed' } }, { do: 'nothing' }],
+    [
+      'does not count while hooks are not recorded',
+      { spec, status: ended, finalizers: [onCompletionFinalizer] },
+      { do: 'nothing' },
+    ],
+    [
+      'does not count before anybody has seen the hooks',
+      { spec, status: ended, annotations: { [onCompletionAnnotation]: '[]' } },
+      { do: 'nothing' },
+    ],
+    [
+      'counts once they are recorded',
+      {
+        spec,
+        status: ended,
+        annotations: { [onCompletionAnnotation]: '[]', [reportedPhaseAnnotation]: 'Succeeded' },
+      },
+      { do: 'lookAgain', afterMs: 30_000 },
+    ],
+  ])('%s', (_title, given, step) => {
+    expect(decide(given)).toEqual(step);
+  });
+});
+
+describe('how a run ended', () => {
+  test.each<[string, RunFact, boolean, string, string]>([
+    ['exit 0', record(exit0), false, 'Succeeded', 'Task completed successfully'],
+    [
+      'exit 3',
+      record({ kind: 'exited', code: 3 }),
+      false,
+      'Failed',
+      'Task failed: program exited with status 3',
+    ],
+    [
+      'last words',
+      record({ kind: 'exited', code: 1 }, { lastLine: 'no' }),
+      false,
+      'Failed',
+      'Task failed: program exited with status 1: no',
+    ],
+    [
+      'a signal',
+      record({ kind: 'signaled', signal: 'SIGKILL' }),
+      false,
+      'Failed',
+      'Task failed: program was killed by SIGKILL',
+    ],
+    [
+      'the deadline',
+      record({ kind: 'deadline' }),
+      false,
+      'Failed',
+      'Task failed: program ran longer than its activeDeadlineSeconds and was stopped',
+    ],
+    ['not started', record({ kind: 'notStarted', message: 'why' }), false, 'Failed', 'Task failed: why'],
+    ['lost', record({ kind: 'lost', message: 'why' }), false, 'Failed', 'Task failed: why'],
+    [
+      'stopped by deletion',
+      record(exit0, { cancelled: true }),
+      true,
+      'Failed',
+      'Task was deleted while running',
+    ],
+    ['ended just before deletion', record(exit0), true, 'Succeeded', 'Task completed successfully'],
+  ])('%s', (_title, run, deleting, phase, message) => {
+    expect(decide({ run, deleting, status: { phase: 'Running' }, finalizers: [runFinalizer] })).toMatchObject(
+      {
+        do: 'finish',
+        completion: { phase, message },
+      },
+    );
+  });
+});

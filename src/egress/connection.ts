@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls';
-import { Client, type Dispatcher } from 'undici';
-import { errorCode, TelosError } from '../base/errors.ts';
+import { Client, type Dispatcher, errors } from 'undici';
+import { TelosError } from '../base/errors.ts';
 import type { Target } from './target.ts';
 
 /** What a receiver answered. */
@@ -13,14 +13,10 @@ export interface Answer {
   readonly firstByteAt: number;
 }
 
-/** The connection broke, or the answer was not HTTP. */
+/** The connection broke before a status came, or what came was not HTTP. */
 export class ExchangeError extends TelosError {
-  /** Whether any part of an answer had come. */
-  readonly answered: boolean;
-
-  constructor(message: string, answered: boolean, cause: Error) {
+  constructor(message: string, cause: Error) {
     super('Reset', message, { cause });
-    this.answered = answered;
   }
 }
 
@@ -36,26 +32,37 @@ const maxHeaderBytes = 16_384;
 /** Pooled connections live at most so long. */
 export const maxLifeMs = 60_000;
 
+/** What came of one exchange. */
+type Ending =
+  | { readonly answer: Answer /** Whether its body was read to the end. */; readonly isWhole: boolean }
+  | { readonly error: unknown };
+
 /** One TLS connection that carries one request at a time; when it breaks it is over. */
 export class Connection {
   readonly target: Target;
   readonly address: string;
   readonly openedAt: number;
+  readonly #socket: TLSSocket;
   readonly #client: Client;
+  readonly #onClose: () => void;
   #isOpen = true;
 
   constructor(socket: TLSSocket, target: Target, address: string, openedAt: number, onClose: () => void) {
     this.target = target;
     this.address = address;
     this.openedAt = openedAt;
+    this.#socket = socket;
+    this.#onClose = onClose;
     let handedOver = false;
     this.#client = new Client(target.origin, {
       // The socket was vetted and dialled before; there is no second one.
       connect: (_options, callback) => {
-        if (handedOver) return callback(new Error('this connection is over'), null);
+        const isFirst = !handedOver;
         handedOver = true;
         // undici does not expect to be called back before it has gone on.
-        queueMicrotask(() => callback(null, socket));
+        queueMicrotask(() =>
+          isFirst ? callback(null, socket) : callback(new Error('this connection is over'), null),
+        );
       },
       pipelining: 1,
       keepAliveTimeout: maxLifeMs,
@@ -67,68 +74,69 @@ export class Connection {
       bodyTimeout: 0,
       connectTimeout: 0,
     });
-    const close = (): void => {
-      if (!this.#isOpen) return;
-      this.#isOpen = false;
-      onClose();
-    };
-    this.#client.on('disconnect', close);
-    socket.once('close', close);
+    this.#client.on('disconnect', () => this.#close());
+    socket.once('close', () => this.#close());
   }
 
-  /** False once the other side, an error or `destroy` has closed it. */
+  /** False once the other side, an error, a broken exchange or `destroy` has closed it. */
   get isOpen(): boolean {
     return this.#isOpen;
   }
 
-  /** One POST. An answer whose body goes on after 4 KiB costs the connection. @throws ExchangeError, or the signal's reason */
+  /**
+   * One POST. Costs the connection when it fails, and when the body is not read to its end: after 4 KiB, or
+   * because the signal aborts. Once a status has come, that is the answer, whatever becomes of the body.
+   * @throws ExchangeError, or the signal's reason when it aborts before a status has come
+   */
   post(exchange: Exchange, signal: AbortSignal, now: () => number): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const handler = new AnswerHandler(resolve, reject, signal, now);
       const { path, headers, body } = exchange;
+      const handler = new AnswerHandler(signal, now, (ending) => {
+        if (!('answer' in ending && ending.isWhole)) void this.destroy();
+        if ('answer' in ending) resolve(ending.answer);
+        else reject(ending.error);
+      });
       this.#client.dispatch({ method: 'POST', path, headers, body }, handler);
     });
   }
 
+  /** Closes it, whatever is under way. */
   async destroy(): Promise<void> {
+    this.#close();
+    // The client has no hold of a socket that it was not handed yet.
+    this.#socket.destroy();
     await this.#client.destroy();
+  }
+
+  #close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#onClose();
   }
 }
 
-/** Collects one answer. */
+/** Collects one answer, and tells once what came of it. */
 class AnswerHandler implements Dispatcher.DispatchHandler {
-  readonly #resolve: (answer: Answer) => void;
-  readonly #reject: (error: unknown) => void;
   readonly #signal: AbortSignal;
   readonly #now: () => number;
+  readonly #tell: (ending: Ending) => void;
   readonly #chunks: Buffer[] = [];
-  #controller: Dispatcher.DispatchController | undefined;
   #size = 0;
   #status = 0;
   #headers: Record<string, string> = {};
   #firstByteAt = 0;
   #isOver = false;
-  readonly #onAbort = (): void => {
-    this.#end(() => this.#reject(this.#signal.reason));
-    this.#controller?.abort(new Error('given up'));
-  };
+  readonly #onAbort = (): void => this.#giveUp(this.#signal.reason);
 
-  constructor(
-    resolve: (answer: Answer) => void,
-    reject: (error: unknown) => void,
-    signal: AbortSignal,
-    now: () => number,
-  ) {
-    this.#resolve = resolve;
-    this.#reject = reject;
+  constructor(signal: AbortSignal, now: () => number, tell: (ending: Ending) => void) {
     this.#signal = signal;
     this.#now = now;
+    this.#tell = tell;
     if (signal.aborted) this.#onAbort();
     else signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
     if (this.#isOver) controller.abort(new Error('given up'));
   }
 
@@ -148,47 +156,44 @@ class AnswerHandler implements Dispatcher.DispatchHandler {
     );
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#size += chunk.length;
-    if (this.#size <= maxBodyBytes) return;
-    this.#answered();
-    controller.abort(new Error('enough was read'));
+    if (this.#size > maxBodyBytes) this.#answered(false);
   }
 
   onResponseEnd(): void {
-    this.#answered();
+    this.#answered(true);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    // A body that breaks off changes nothing about the status that came before it.
-    if (this.#status !== 0) this.#answered();
-    else this.#end(() => this.#reject(new ExchangeError(exchangeText(error), this.#status !== 0, error)));
+    this.#giveUp(new ExchangeError(exchangeText(error), error));
   }
 
-  #answered(): void {
-    this.#end(() =>
-      this.#resolve({
-        status: this.#status,
-        headers: this.#headers,
-        body: Buffer.concat(this.#chunks).subarray(0, maxBodyBytes),
-        firstByteAt: this.#firstByteAt,
-      }),
-    );
+  #giveUp(error: unknown): void {
+    // A body that breaks off or drips changes nothing about the status that came before it.
+    if (this.#status !== 0) this.#answered(false);
+    else this.#end({ error });
   }
 
-  #end(outcome: () => void): void {
+  #answered(isWhole: boolean): void {
+    if (this.#isOver) return;
+    const body = Buffer.concat(this.#chunks).subarray(0, maxBodyBytes);
+    const answer = { status: this.#status, headers: this.#headers, body, firstByteAt: this.#firstByteAt };
+    this.#end({ answer, isWhole });
+  }
+
+  #end(ending: Ending): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#signal.removeEventListener('abort', this.#onAbort);
-    outcome();
+    this.#tell(ending);
   }
 }
 
 function exchangeText(error: Error): string {
-  const code = errorCode(error) ?? '';
-  if (code === 'UND_ERR_HEADERS_OVERFLOW')
+  if (error instanceof errors.HeadersOverflowError)
     return `the answer has more than ${maxHeaderBytes / 1024} KiB of headers`;
-  if (code.startsWith('HPE_')) return 'the answer is not HTTP';
+  if (error instanceof errors.HTTPParserError) return 'the answer is not HTTP';
   return 'the connection was closed before an answer came';
 }

@@ -90,16 +90,18 @@ export class Dialer {
     const where = hostPort(address, target.port);
     if (proxy !== undefined) return this.#tunnel(proxy, address, target, timeoutMs, signal);
     onDial(where);
-    const socket = connectTcp({ host: address, port: target.port, noDelay: true, keepAlive: true });
+    const socket = guarded(connectTcp({ host: address, port: target.port, noDelay: true, keepAlive: true }));
     await this.#settled(socket, 'connect', timeoutMs, signal, (error) =>
       error === undefined
         ? new DialError('Timeout', `${where} did not answer within ${Math.round(timeoutMs)} ms`, where)
         : new DialError('Connect', `${where}: ${connectText(error)}`, where, error),
     );
     // What was vetted is what is connected to, whatever the system's routing did.
-    if (normalAddress(socket.remoteAddress ?? '::') !== normalAddress(address)) {
+    const { remoteAddress } = socket;
+    if (remoteAddress === undefined || normalAddress(remoteAddress) !== address) {
       socket.destroy();
-      throw new DialError('Connect', `${where}: connected to another address`, where);
+      const what = remoteAddress === undefined ? 'connection reset' : 'connected to another address';
+      throw new DialError('Connect', `${where}: ${what}`, where);
     }
     return socket;
   }
@@ -113,18 +115,22 @@ export class Dialer {
     signal: AbortSignal,
   ): Promise<Socket> {
     const where = hostPort(address, target.port);
+    signal.throwIfAborted();
     const fault = (what: string, cause?: Error): DialError =>
       new DialError('Proxy', `the proxy ${proxy.host} ${what}`, where, cause);
     this.#options.onDial(where);
     return new Promise((resolve, reject) => {
-      const request = (proxy.protocol === 'https:' ? httpsRequest : httpRequest)({
+      const options = {
         host: proxy.hostname.replace(/^\[|\]$/g, ''),
         port: proxy.port === '' ? (proxy.protocol === 'https:' ? 443 : 80) : Number(proxy.port),
         method: 'CONNECT',
         path: where,
         headers: { host: where, ...proxyAuthorization(proxy) },
         agent: false,
-      });
+        // Who is trusted as a receiver is trusted as a proxy.
+        secureContext: this.#context,
+      };
+      const request = proxy.protocol === 'https:' ? httpsRequest(options) : httpRequest(options);
       const end = (outcome: () => void): void => {
         cancel();
         signal.removeEventListener('abort', onAbort);
@@ -140,10 +146,12 @@ export class Dialer {
       signal.addEventListener('abort', onAbort, { once: true });
       request.on('error', (error) => fail(fault(`cannot be used: ${connectText(error)}`, error)));
       request.on('response', (response) => fail(fault(`answered ${response.statusCode} to CONNECT`)));
-      request.on('connect', (response, socket, head) => {
-        if (response.statusCode !== 200) {
+      request.on('connect', (response, tunnel, head) => {
+        const socket = guarded(tunnel);
+        const status = response.statusCode ?? 0;
+        if (status < 200 || status > 299) {
           socket.destroy();
-          fail(fault(`answered ${response.statusCode} to CONNECT`));
+          fail(fault(`answered ${status} to CONNECT`));
         } else if (head.length > 0) {
           socket.destroy();
           fail(fault('sent data before it was asked for'));
@@ -155,14 +163,16 @@ export class Dialer {
 
   async #secure(socket: Socket, target: Target, address: string, signal: AbortSignal): Promise<TLSSocket> {
     const where = hostPort(address, target.port);
-    const tls = connectTls({
-      socket,
-      host: target.host,
-      // No server name for a literal: the certificate is then held against `host`.
-      servername: target.isLiteral ? '' : target.host,
-      secureContext: this.#context,
-      ALPNProtocols: ['http/1.1'],
-    });
+    const tls = guarded(
+      connectTls({
+        socket,
+        host: target.host,
+        // No server name for a literal: the certificate is then held against `host`.
+        servername: target.isLiteral ? '' : target.host,
+        secureContext: this.#context,
+        ALPNProtocols: ['http/1.1'],
+      }),
+    );
     await this.#settled(
       tls,
       'secureConnect',
@@ -190,7 +200,7 @@ export class Dialer {
       };
       const fail = (error: unknown): void =>
         end(() => {
-          socket.on('error', () => {}).destroy();
+          socket.destroy();
           reject(error);
         });
       const onReady = (): void => end(resolve);
@@ -206,6 +216,15 @@ export class Dialer {
       else signal.addEventListener('abort', onAbort, { once: true });
     });
   }
+}
+
+/**
+ * An error may come while a socket goes from hand to hand and nobody listens. That must not bring the process
+ * down: whoever takes the socket next sees that it is destroyed.
+ */
+function guarded<S extends Socket>(socket: S): S {
+  socket.on('error', () => {});
+  return socket;
 }
 
 function hostPort(address: string, port: number): string {
@@ -243,6 +262,7 @@ function tlsText(thrown: Error | undefined): string {
       return 'its certificate is for another name';
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'CERT_SIGNATURE_FAILURE':
     case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
       return 'its certificate is signed by nobody we trust: give the authority with --ca-file';

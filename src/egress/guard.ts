@@ -125,7 +125,8 @@ export class EgressGuard {
       return { url, verdict: 'allowed', reason: 'allowed: every address is vetted', addresses };
     } catch (thrown) {
       signal.throwIfAborted();
-      return refusedVerdict(url, { stage: 'dns', reason: toError(thrown).message }, []);
+      const blocked = thrown instanceof ResolveError && thrown.code === 'TooMany' ? 'blocked: ' : '';
+      return refusedVerdict(url, { stage: 'dns', reason: `${blocked}${toError(thrown).message}` }, []);
     }
   }
 
@@ -163,6 +164,8 @@ export class EgressGuard {
     let judged = this.#judged.get(url);
     if (judged === undefined) {
       judged = judgeUrl(url, this.#policy);
+      // A refused text may be of any length.
+      if (!judged.ok) return judged;
       if (this.#judged.size >= maxJudged) this.#judged.clear();
       this.#judged.set(url, judged);
     }
@@ -183,7 +186,7 @@ export class EgressGuard {
         return await this.#post(reused, exchange, signal, phases, timings);
       } catch (thrown) {
         // The other side may close an idle connection in the very moment that it is used again.
-        if (!(thrown instanceof ExchangeError) || thrown.answered) throw thrown;
+        if (this.#isClosed || !(thrown instanceof ExchangeError)) throw thrown;
       }
     }
     const connected = await this.#connect(target, signal, phases);
@@ -202,7 +205,8 @@ export class EgressGuard {
     const dialled = await this.#dialer.dial(target, addresses, signal);
     phases.connectMs = dialled.connectMs;
     phases.tlsMs = dialled.tlsMs;
-    const connection = new Connection(dialled.socket, target, dialled.address, this.#clock.monotonic(), () =>
+    const openedAt = this.#clock.monotonic();
+    const connection = new Connection(dialled.socket, target, dialled.address, openedAt, () =>
       this.#forget(connection),
     );
     this.#open.add(connection);
@@ -234,7 +238,7 @@ export class EgressGuard {
   }
 
   #giveBack(connection: Connection): void {
-    if (this.#isClosed || this.#isOld(connection)) {
+    if (this.#isClosed || !connection.isOpen || this.#isOld(connection)) {
       void connection.destroy();
       return;
     }
@@ -288,6 +292,6 @@ function failure(thrown: unknown, target: Target, timeoutMs: number, timings: Se
   const error = toError(thrown);
   return failed(
     'Reset',
-    `${target.origin}: ${error instanceof ExchangeError ? error.message : 'the connection broke'}`,
+    `${target.origin}: ${error instanceof ExchangeError ? error.message : `the connection broke (${error.name})`}`,
   );
 }

@@ -134,11 +134,12 @@ function makeServer(
 ): Server {
   const { beforeTls, afterTls, answer = (_request, response) => response.end() } = options;
   const tls = { cert: certificate.certPem, key: certificate.keyPem };
-  if (beforeTls !== undefined) return createTcpServer(beforeTls);
+  // Whoever does not read never hears that the other side has closed.
+  if (beforeTls !== undefined) return createTcpServer((socket) => beforeTls(socket.resume()));
   if (afterTls !== undefined) {
     const server = createTlsServer(tls, (socket) => {
       socket.on('error', () => {});
-      afterTls(socket);
+      afterTls(socket.resume());
     });
     return server.on('tlsClientError', () => {});
   }

@@ -11,6 +11,8 @@ export interface EngineFlags extends EgressFlags {
   readonly reportBacklog?: number;
   readonly port?: number;
   readonly host?: string;
+  readonly logFormat?: 'text' | 'json';
+  readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
 }
 
 /** Declares `telos demo` and `telos up`. */
@@ -53,5 +55,15 @@ function addEngineFlags(command: Command): Command {
       ).argParser(portNumber),
     )
     .option('--host <address>', 'to listen on (default: 127.0.0.1)')
-    .option('--token-file <file>', 'token that the console and its API want, needed beyond loopback');
+    .addOption(
+      new Option('--log-format <format>', 'of the log on stderr (default: text)').choices(['text', 'json']),
+    )
+    .addOption(
+      new Option('--log-level <level>', 'the least that is logged (default: info)').choices([
+        'debug',
+        'info',
+        'warn',
+        'error',
+      ]),
+    );
 }

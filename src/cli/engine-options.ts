@@ -1,9 +1,8 @@
 import type { EgressOptions } from '../egress/policy.ts';
-import { CliError } from './cli-error.ts';
 import type { CommandContext } from './command-context.ts';
 import { readEgressOptions } from './egress-options.ts';
 import type { EngineFlags } from './engine-commands.ts';
-import { readNamedFile } from './naming-path.ts';
+import type { LoggerOptions } from './logger.ts';
 
 /** What an engine is started with, wherever it said so. */
 export interface EngineOptions {
@@ -15,8 +14,7 @@ export interface EngineOptions {
   /** 0: any free one. */
   readonly port: number;
   readonly host: string;
-  /** What the console and its API want; undefined: nothing (loopback only). */
-  readonly token: string | undefined;
+  readonly log: Pick<LoggerOptions, 'format' | 'level'>;
 }
 
 /** The rooms that are switched on. */
@@ -63,10 +61,7 @@ export async function readDemoOptions(
 
 const dayMs = 86_400_000;
 
-async function readEngineOptions(
-  flags: EngineFlags & { readonly tokenFile?: string },
-  context: CommandContext,
-): Promise<EngineOptions> {
+async function readEngineOptions(flags: EngineFlags, context: CommandContext): Promise<EngineOptions> {
   return {
     context,
     egress: await readEgressOptions(flags),
@@ -74,7 +69,7 @@ async function readEngineOptions(
     reportBacklogMs: flags.reportBacklog ?? dayMs,
     port: flags.port ?? 8484,
     host: flags.host ?? '127.0.0.1',
-    token: flags.tokenFile === undefined ? undefined : await readToken(flags.tokenFile),
+    log: { format: flags.logFormat ?? 'text', level: flags.logLevel ?? 'info' },
   };
 }
 
@@ -84,10 +79,4 @@ function roomsOf(flags: UpFlags, context: CommandContext): RoomSwitches {
   if (spawn || run || report) return { spawn: spawn ?? false, run: run ?? false, report: report ?? false };
   const alone = context.options.store.kind === 'sqlite';
   return { spawn: alone, run: alone, report: true };
-}
-
-async function readToken(path: string): Promise<string> {
-  const token = (await readNamedFile('--token-file', path)).trim();
-  if (token === '') throw new CliError('the file is empty', `--token-file ${path}`, 'put a token into it');
-  return token;
 }

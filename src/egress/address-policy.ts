@@ -35,6 +35,12 @@ export function normalAddress(address: string): string {
   return ipaddr.parse(address).toString();
 }
 
+/** The IPv4 address that an IPv6 one carries in its last four bytes when it is in `prefix`, a /96. */
+export function carriedIpv4(address: string, prefix: Cidr): string | undefined {
+  const bytes = addressBytes(address);
+  return bytesInCidr(bytes, prefix) ? bytes.slice(12).join('.') : undefined;
+}
+
 /**
  * Why an address is refused: the range and what it is for, as `10.0.0.0/8, private`. Undefined when it is
  * ordinary, globally reachable unicast. With `nat64`, a /96, addresses in it are judged as the IPv4 address
@@ -100,6 +106,9 @@ const refused4: readonly NamedRange[] = [
 ];
 
 const globalUnicast = range('2000::/3', 'global unicast');
+
+/** IPv4 addresses as IPv6 sockets spell them: dialling one dials the IPv4 address. */
+export const mappedIpv4: Cidr = range('::ffff:0:0/96', 'mapped IPv4');
 
 /** What is special inside 2000::/3. All other IPv6 is refused by default. */
 const refused6: readonly NamedRange[] = [

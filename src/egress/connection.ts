@@ -54,7 +54,8 @@ export class Connection {
       connect: (_options, callback) => {
         if (handedOver) return callback(new Error('this connection is over'), null);
         handedOver = true;
-        callback(null, socket);
+        // undici does not expect to be called back before it has gone on.
+        queueMicrotask(() => callback(null, socket));
       },
       pipelining: 1,
       keepAliveTimeout: maxLifeMs,
@@ -122,12 +123,13 @@ class AnswerHandler implements Dispatcher.DispatchHandler {
     this.#reject = reject;
     this.#signal = signal;
     this.#now = now;
+    if (signal.aborted) this.#onAbort();
+    else signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
-    if (this.#signal.aborted) this.#onAbort();
-    else this.#signal.addEventListener('abort', this.#onAbort, { once: true });
+    if (this.#isOver) controller.abort(new Error('given up'));
   }
 
   onResponseStart(

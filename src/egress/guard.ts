@@ -192,18 +192,17 @@ export class EgressGuard {
   }
 
   async #connect(target: Target, signal: AbortSignal, phases: Phases): Promise<Connection | Refusal> {
-    const { monotonic } = this.#clock;
-    const before = monotonic();
+    const before = this.#clock.monotonic();
     const addresses = target.isLiteral ? [target.host] : await this.#resolver.resolve(target.host, signal);
     if (!target.isLiteral) {
-      phases.dnsMs = monotonic() - before;
+      phases.dnsMs = this.#clock.monotonic() - before;
       const refusal = judgeAddresses(target, addresses, this.#policy);
       if (refusal !== undefined) return refusal;
     }
     const dialled = await this.#dialer.dial(target, addresses, signal);
     phases.connectMs = dialled.connectMs;
     phases.tlsMs = dialled.tlsMs;
-    const connection = new Connection(dialled.socket, target, dialled.address, monotonic(), () =>
+    const connection = new Connection(dialled.socket, target, dialled.address, this.#clock.monotonic(), () =>
       this.#forget(connection),
     );
     this.#open.add(connection);
@@ -218,7 +217,7 @@ export class EgressGuard {
     timings: () => SendTimings,
   ): Promise<SendOutcome> {
     const sentAt = this.#clock.monotonic();
-    const answer = await connection.post(exchange, signal, this.#clock.monotonic);
+    const answer = await connection.post(exchange, signal, () => this.#clock.monotonic());
     phases.firstByteMs = answer.firstByteAt - sentAt;
     this.#giveBack(connection);
     const { status, headers, body } = answer;

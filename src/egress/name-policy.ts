@@ -26,5 +26,8 @@ export function nameFormFault(name: string): string | undefined {
   if (labels.some((label) => label === '')) return 'the host name has an empty label';
   if (labels.some((label) => label.length > 63))
     return 'the host name has a label of more than 63 characters';
+  // URLs allow more (quotes, `*`, `$`), but no host has such a name.
+  if (!/^[a-z0-9_.-]+$/.test(name))
+    return 'the host name has a character other than letters, digits, hyphen and dot';
   return undefined;
 }

@@ -9,6 +9,6 @@ const blockedPorts: ReadonlySet<number> = new Set([
 /** Why a port is refused, or undefined. */
 export function portFault(port: number): string | undefined {
   return blockedPorts.has(port)
-    ? `port ${port} belongs to another service (Fetch standard, blocked ports)`
+    ? `port ${port} belongs to another service (Fetch standard, blocked ports): use 443 or one of your own`
     : undefined;
 }

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { addressFault, normalAddress } from './address-policy.ts';
+import { addressFault, type Cidr, carriedIpv4, mappedIpv4, normalAddress } from './address-policy.ts';
 import { nameFault, nameFormFault } from './name-policy.ts';
 import { matchesAddress, matchesName } from './operator-rules.ts';
 import type { EgressPolicy } from './policy.ts';
@@ -53,7 +53,7 @@ export function judgeAddresses(
   for (const address of addresses) {
     const fault = addressRefusal(address, target.port, policy);
     if (fault !== undefined) {
-      return { stage: 'dns', reason: `blocked: ${target.host} resolves to ${address} ${fault}` };
+      return { stage: 'dns', reason: `blocked: ${target.host} resolves to ${address}${fault}` };
     }
   }
   return undefined;
@@ -61,11 +61,11 @@ export function judgeAddresses(
 
 function targetOf(url: URL): Target {
   const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
-  const literal = isIP(host) !== 0;
+  const family = isIP(host);
   return {
-    origin: url.origin,
-    host: literal ? normalAddress(host) : host,
-    isLiteral: literal,
+    origin: `https://${family === 6 ? `[${host}]` : host}${url.port === '' ? '' : `:${url.port}`}`,
+    host: family === 0 ? host : normalAddress(host),
+    isLiteral: family !== 0,
     port: url.port === '' ? 443 : Number(url.port),
     path: `${url.pathname}${url.search}`,
   };
@@ -73,9 +73,8 @@ function targetOf(url: URL): Target {
 
 function nameRefusal({ host, port, isLiteral }: Target, policy: EgressPolicy): Refusal | undefined {
   if (isLiteral) return undefined;
-  if (policy.deny.some((rule) => matchesName(rule, host, port))) {
-    return refusal('name', `${host} is denied by --egress-deny`);
-  }
+  const denied = policy.deny.find((rule) => matchesName(rule, host, port));
+  if (denied !== undefined) return refusal('name', `${host} is denied by --egress-deny ${denied.text}`);
   const malformed = nameFormFault(host);
   if (malformed !== undefined) return refusal('name', malformed);
   if (policy.allow.some((rule) => matchesName(rule, host, port))) return undefined;
@@ -90,16 +89,27 @@ function portRefusal({ port }: Target): Refusal | undefined {
 
 function literalRefusal({ host, port, isLiteral }: Target, policy: EgressPolicy): Refusal | undefined {
   const fault = isLiteral ? addressRefusal(host, port, policy) : undefined;
-  return fault === undefined ? undefined : refusal('address', `${host} ${fault}`);
+  return fault === undefined ? undefined : refusal('address', `${host}${fault}`);
 }
 
-/** `(10.0.0.0/8, private); allow it with …`, or undefined when the address may be dialled. */
+/** ` (10.0.0.0/8, private); allow it with …`, or undefined when the address may be dialled. */
 function addressRefusal(address: string, port: number, policy: EgressPolicy): string | undefined {
-  if (policy.deny.some((rule) => matchesAddress(rule, address, port))) return 'is denied by --egress-deny';
-  if (policy.allow.some((rule) => matchesAddress(rule, address, port))) return undefined;
+  const translated = formsOf(address, policy.nat64);
+  const denied = policy.deny.find((rule) =>
+    [...translated, ...formsOf(address, mappedIpv4)].some((form) => matchesAddress(rule, form, port)),
+  );
+  if (denied !== undefined) return `, which is denied by --egress-deny ${denied.text}`;
+  if (policy.allow.some((rule) => translated.some((form) => matchesAddress(rule, form, port))))
+    return undefined;
   const fault = addressFault(address, policy.nat64);
   const bits = isIP(address) === 4 ? 32 : 128;
-  return fault === undefined ? undefined : `(${fault}); allow it with --egress-allow ${address}/${bits}`;
+  return fault === undefined ? undefined : ` (${fault}); allow it with --egress-allow ${address}/${bits}`;
+}
+
+/** An address, and the IPv4 address that it stands for if it is in the prefix. */
+function formsOf(address: string, prefix: Cidr | undefined): readonly string[] {
+  const carried = prefix === undefined ? undefined : carriedIpv4(address, prefix);
+  return carried === undefined ? [address] : [address, carried];
 }
 
 function refusal(stage: RefusalStage, what: string): Refusal {

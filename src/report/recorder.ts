@@ -6,6 +6,7 @@ import {
   reportedRunAnnotation,
 } from '../api/names.ts';
 import { type Task, terminalPhase } from '../api/task.ts';
+import { abortable } from '../base/abort.ts';
 import { toError } from '../base/errors.ts';
 import { isStoreError } from '../store/errors.ts';
 import { subjectOf } from '../store/event-recorder.ts';
@@ -55,6 +56,7 @@ export class Recorder {
   readonly #outputsDue = new Map<string, number>();
   /** Terminal Tasks of the first list that are not yet recorded. */
   readonly #catchUp = new Set<string>();
+  readonly #onCaughtUp: (() => void)[] = [];
 
   constructor(deps: RoomDeps, settings: RecorderSettings, metrics: ReportMetrics, firstSight: FirstSight) {
     this.#deps = deps;
@@ -89,6 +91,13 @@ export class Recorder {
     return this.#informer.isSynced && this.#catchUp.size === 0;
   }
 
+  /** Resolves as soon as `caughtUp`. @throws the signal's reason when it aborts first */
+  async untilCaughtUp(signal: AbortSignal): Promise<void> {
+    await this.#informer.synced(signal);
+    if (this.#catchUp.size > 0)
+      await abortable(new Promise<void>((resolve) => this.#onCaughtUp.push(resolve)), signal);
+  }
+
   /** Works until the signal aborts; resolves when what was under way is written. */
   run(signal: AbortSignal): Promise<void> {
     return this.#queue.run(signal);
@@ -103,7 +112,7 @@ export class Recorder {
       this.#seenAt.delete(text);
       this.#created.delete(text);
       this.#outputsDue.delete(text);
-      this.#catchUp.delete(text);
+      if (this.#catchUp.delete(text) && this.caughtUp) for (const tell of this.#onCaughtUp.splice(0)) tell();
     }
     if (now !== undefined) this.#queue.add(text);
   }

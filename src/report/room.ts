@@ -28,6 +28,8 @@ const defaultLateOutputsMs = 35_000;
 export interface ReportRoom extends Room {
   /** Whether every Task that had ended unrecorded when the room started is recorded. */
   readonly caughtUp: boolean;
+  /** Resolves as soon as it is. @throws the signal's reason when it aborts first */
+  untilCaughtUp(signal: AbortSignal): Promise<void>;
 }
 
 export function createReportRoom(deps: RoomDeps, settings: ReportSettings): ReportRoom {
@@ -49,6 +51,7 @@ export function createReportRoom(deps: RoomDeps, settings: ReportSettings): Repo
     get caughtUp() {
       return recorder.caughtUp;
     },
+    untilCaughtUp: (signal) => recorder.untilCaughtUp(signal),
     async run(signal) {
       await Promise.all([
         recorder.run(signal),

@@ -1,15 +1,13 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { threadId } from 'node:worker_threads';
-import { build } from 'esbuild';
+import { bundle, program, root } from '../../scripts/bundle.mjs';
 import { systemClock } from '../../src/base/clock.ts';
 import type { CliIo } from '../../src/cli/command-context.ts';
 import { runCli } from '../../src/cli/program.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** How a run of the program ended. */
 export interface Ended {
@@ -57,27 +55,16 @@ export async function telos(args: readonly string[], options: TelosOptions = {})
   return { exitCode, stdout, stderr };
 }
 
-/** Bundles the program as it is shipped; returns the file that plain node can run. */
+/** Bundles the program and its keeper as they are shipped; returns the file that plain node can run. */
 export async function buildTelos(): Promise<string> {
   // Below node_modules, so that the native module that is not bundled is found. One folder for each worker.
-  const outdir = join(root, 'node_modules', '.cache', 'telos-test', String(threadId));
-  await build({
-    absWorkingDir: root,
-    entryPoints: { telos: 'src/cli/main.ts' },
-    outdir,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20.20',
-    external: ['better-sqlite3'],
-    logLevel: 'warning',
-    outExtension: { '.js': '.mjs' },
-    banner: {
-      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-    },
-  });
-  return join(outdir, 'telos.mjs');
+  const folder = join(root, 'node_modules', '.cache', 'telos-test', String(threadId));
+  const dist = join(folder, 'dist');
+  await bundle(program, dist);
+  // The program looks for its examples beside its own folder.
+  await rm(join(folder, 'examples'), { force: true });
+  await symlink(join(root, 'examples'), join(folder, 'examples'));
+  return join(dist, 'telos.js');
 }
 
 /** Starts the bundled program. */

@@ -1,7 +1,54 @@
+import { readCheckedManifests } from '../checked-manifests.ts';
 import { CliError } from '../cli-error.ts';
 import type { UpOptions } from '../engine-options.ts';
+import { createLogger } from '../logger.ts';
+import { type Runtime, startRuntime } from '../runtime.ts';
+import { applyManifests } from './apply.ts';
 
 /** `telos up`: the engine in the foreground, until a signal stops it. Returns the exit code. */
-export async function runUp(_options: UpOptions): Promise<number> {
-  throw new CliError('not built yet', 'telos up', 'use a later version');
+export async function runUp(options: UpOptions): Promise<number> {
+  const { context, egress, hookSecrets, reportBacklogMs: backlogMs, host, port, rooms } = options;
+  const { store } = context.options;
+  if (store.kind !== 'sqlite') {
+    throw new CliError('not built yet', 'telos up --store kubernetes', 'use --store sqlite:PATH');
+  }
+  const { stderr, env, options: global } = context;
+  const color = stderr.isTTY === true && global.color && env['NO_COLOR'] === undefined;
+  const log = createLogger({ ...options.log, color, write: (line) => stderr.write(line) });
+  // Before anything is started: a manifest that is wrong starts nothing.
+  const manifests = options.files.length === 0 ? [] : await readCheckedManifests(options.files, context);
+  const runtime = await startRuntime({
+    storePath: store.path,
+    rooms,
+    egress,
+    hookSecrets,
+    backlogMs,
+    host,
+    port,
+    log,
+  });
+  const drain = (): void => {
+    log.info('stopping: what is under way ends first; a second signal stops at once');
+    void runtime.stop();
+  };
+  if (context.signal.aborted) drain();
+  else context.signal.addEventListener('abort', drain, { once: true });
+  try {
+    await applyManifests(runtime.store, manifests, context, false);
+    log.info('up', { url: runtime.url, store: `sqlite:${store.path}` });
+    await tellWhenReady(runtime, () => log.info('ready', { url: runtime.url }));
+    await runtime.ended;
+    log.info('stopped');
+    return 0;
+  } finally {
+    context.signal.removeEventListener('abort', drain);
+    await runtime.stop();
+  }
+}
+
+/** Tells of readiness; says nothing when the engine ends first. */
+async function tellWhenReady({ engine, ended }: Runtime, tell: () => void): Promise<void> {
+  const giveUp = new AbortController();
+  void ended.catch(() => {}).finally(() => giveUp.abort());
+  await engine.started(giveUp.signal).then(tell, () => {});
 }

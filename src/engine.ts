@@ -1,0 +1,113 @@
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { aborted } from './base/abort.ts';
+import type { Clock } from './base/clock.ts';
+import { toError } from './base/errors.ts';
+import type { Logger } from './base/log.ts';
+import { createReportRoom, type ReportRoom, type ReportSettings } from './report/room.ts';
+import { createRunRoom } from './run/room.ts';
+import type { Runner } from './run/runner.ts';
+import { createSpawnRoom, type SpawnRoom } from './spawn/room.ts';
+import { EventRecorder } from './store/event-recorder.ts';
+import { Informers } from './store/informer.ts';
+import type { Room, RoomDeps } from './store/room.ts';
+import type { ResourceStore } from './store/store.ts';
+
+export interface EngineOptions {
+  readonly store: ResourceStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Which rooms are on, each with what only it needs. */
+  readonly spawn: boolean;
+  readonly run: { readonly runner: Runner } | undefined;
+  readonly report: ReportSettings | undefined;
+}
+
+export interface Engine {
+  readonly metrics: Registry;
+  /** Turns an inbound event into Tasks. Undefined when spawn is off. */
+  readonly ingest: SpawnRoom['ingest'] | undefined;
+  /** What has to happen before it may be sent work. */
+  readiness(signal: AbortSignal): Promise<{ ready: boolean; waitingFor: readonly string[] }>;
+  /** Resolves when the first lists are in and every completion found there is recorded. */
+  started(signal: AbortSignal): Promise<void>;
+  /**
+   * Works until the signal aborts, then drains: what is under way ends, nothing new is begun.
+   * @throws what stopped a room that should have gone on; the others are stopped then too.
+   */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** Puts the rooms that are on around one store. The only place that knows which they are. */
+export function createEngine(options: EngineOptions): Engine {
+  const { store, clock, log } = options;
+  const metrics = new Registry();
+  collectDefaultMetrics({ register: metrics });
+  const informers = new Informers({ store, clock, log });
+  const events = new EventRecorder(store, clock, log);
+  const depsOf = (room: string): RoomDeps => ({
+    store,
+    informers,
+    events,
+    clock,
+    metrics,
+    log: log.child({ room }),
+  });
+
+  const spawn = options.spawn ? createSpawnRoom(depsOf('spawn')) : undefined;
+  const run = options.run === undefined ? undefined : createRunRoom(depsOf('run'), options.run);
+  const report =
+    options.report === undefined ? undefined : createReportRoom(depsOf('report'), options.report);
+  const rooms = [spawn, run, report].filter((room) => room !== undefined);
+
+  return {
+    metrics,
+    ingest: spawn?.ingest.bind(spawn),
+    readiness: (signal) => readiness(store, informers, report, signal),
+    async started(signal) {
+      await informers.synced(signal);
+      await report?.untilCaughtUp(signal);
+    },
+    async run(signal) {
+      await runAll(rooms, informers, signal);
+      await events.flush();
+    },
+  };
+}
+
+async function readiness(
+  store: ResourceStore,
+  informers: Informers,
+  report: ReportRoom | undefined,
+  signal: AbortSignal,
+): Promise<{ ready: boolean; waitingFor: readonly string[] }> {
+  const waitingFor: string[] = [];
+  await store
+    .ping({ signal })
+    .catch((thrown: unknown) => waitingFor.push(`store: ${toError(thrown).message}`));
+  if (!informers.areSynced) waitingFor.push('the first list of resources');
+  if (report?.caughtUp === false) waitingFor.push('recording the completions found at start');
+  return { ready: waitingFor.length === 0, waitingFor };
+}
+
+/** Runs the rooms, and the informers for as long as a room may still need them. One room's failure ends all. */
+async function runAll(rooms: readonly Room[], informers: Informers, signal: AbortSignal): Promise<void> {
+  const failed = new AbortController();
+  const stop = AbortSignal.any([signal, failed.signal]);
+  const drained = new AbortController();
+  const following = informers.run(drained.signal);
+  const ends = await Promise.allSettled(
+    rooms.map(async (room) => {
+      try {
+        await room.run(stop);
+        if (!stop.aborted) throw new Error('a room ended by itself');
+      } catch (thrown) {
+        failed.abort(thrown);
+        throw thrown;
+      }
+    }),
+  );
+  if (rooms.length === 0) await aborted(signal);
+  drained.abort();
+  await following;
+  for (const end of ends) if (end.status === 'rejected' && !signal.aborted) throw end.reason;
+}

@@ -1,0 +1,67 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+/** `telos up` in a process of its own. */
+export interface RunningEngine {
+  /** Where its HTTP face listens. */
+  readonly url: string;
+  /** All that it has logged. */
+  readonly log: readonly string[];
+  /** SIGTERM: drains; resolves with its exit code. */
+  stop(): Promise<number | null>;
+  /** SIGKILL, and resolves when it is gone. */
+  kill(): Promise<void>;
+}
+
+/** Starts the engine over a store file and resolves when it says that it is ready. */
+export async function startEngine(
+  program: string,
+  storePath: string,
+  ...args: readonly string[]
+): Promise<RunningEngine> {
+  const child = spawn(
+    process.execPath,
+    [program, 'up', '--store', `sqlite:${storePath}`, '--port', '0', '--log-format', 'json', ...args],
+    { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'] ?? '' } },
+  );
+  const log: string[] = [];
+  const url = await new Promise<string>((resolve, reject) => {
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      log.push(line);
+      const entry = line.startsWith('{') ? (JSON.parse(line) as { msg: string; url: string }) : undefined;
+      if (entry?.msg === 'ready') resolve(entry.url);
+    });
+    child.once('exit', () => reject(new Error(`the engine ended before it was ready:\n${log.join('\n')}`)));
+  });
+  return {
+    url,
+    log,
+    stop: () => end(child, 'SIGTERM'),
+    kill: async () => void (await end(child, 'SIGKILL')),
+  };
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+  }
+  return child.exitCode;
+}
+
+/** Sends one event; resolves with status and body of the answer. */
+export async function sendEvent(
+  url: string,
+  source: string,
+  body: string | object,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<{ status: number; body: { results?: { outcome: string; task?: string }[]; error?: string } }> {
+  const answer = await fetch(`${url}/webhook/${source}`, {
+    method: 'POST',
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    headers,
+  });
+  return { status: answer.status, body: (await answer.json()) as { error?: string } };
+}

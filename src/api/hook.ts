@@ -40,7 +40,14 @@ export const HookWebhook = z
       .optional()
       .describe('Events API routing key, for format pagerduty.'),
     template: z.string().min(1).max(65536).optional().describe('Own body: a Go template over the payload.'),
-    contentType: z.string().min(1).max(256).optional().describe('Content type of the templated body.'),
+    contentType: z
+      .string()
+      .min(1)
+      .max(256)
+      // A header value: printable ASCII and inner spaces, no line break.
+      .regex(/^[!-~]([ -~]*[!-~])?$/)
+      .optional()
+      .describe('Content type of the templated body.'),
     timeoutSeconds: z.int32().min(1).max(60).optional().describe('For one whole attempt. Default: 10.'),
     retry: z
       .object({ maxAttempts: z.int32().min(1).max(20).optional() })

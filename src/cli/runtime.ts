@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../base/clock.ts';
+import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { EgressGuard } from '../egress/guard.ts';
 import { type EgressOptions, parseEgressPolicy } from '../egress/policy.ts';
@@ -46,13 +47,21 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const policy = parseEgressPolicy(options.egress);
   const releases: (() => unknown)[] = [];
   const release = async (): Promise<void> => {
-    for (const free of releases.splice(0).reverse()) await free();
+    // In reverse, each of them even if one before it fails.
+    for (const free of releases.splice(0).reverse()) {
+      try {
+        await free();
+      } catch (thrown) {
+        log.error('something could not be let go', { error: toError(thrown).message });
+      }
+    }
   };
   try {
     const store = await openSqliteStore({ path: options.storePath, clock: systemClock, log });
     releases.push(() => store.close());
     const lock = acquireEngineLock(options.storePath);
-    releases.push(() => lock.release());
+    // Let go last: the file is ours until everything is written.
+    releases.unshift(() => lock.release());
     const guard = new EgressGuard(policy, { clock: systemClock });
     releases.push(() => guard.close());
     const { hookSecrets, backlogMs } = options;

@@ -76,6 +76,8 @@ export class Connection {
     });
     this.#client.on('disconnect', () => this.#close());
     socket.once('close', () => this.#close());
+    // Until undici has it, and after undici is done with it, nobody else listens: a reset must end nothing but this.
+    socket.on('error', () => this.#close());
   }
 
   /** False once the other side, an error, a broken exchange or `destroy` has closed it. */

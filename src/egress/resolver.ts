@@ -1,4 +1,4 @@
-import { Resolver as DnsResolver } from 'node:dns/promises';
+import { Resolver as DnsResolver, getServers } from 'node:dns/promises';
 import { abortable } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { errorCode, TelosError } from '../base/errors.ts';
@@ -66,7 +66,9 @@ export class Resolver {
 
   async #ask(name: string): Promise<readonly string[]> {
     // One for each question: cancelling it cancels nothing else.
-    const resolver = new DnsResolver({ timeout: timeoutMs, tries: 1 });
+    const servers = this.#servers.length > 0 ? this.#servers : getServers();
+    // A server that is silent must leave time to ask the next.
+    const resolver = new DnsResolver({ timeout: Math.floor(timeoutMs / (servers.length + 1)), tries: 1 });
     if (this.#servers.length > 0) resolver.setServers(this.#servers);
     let late = false;
     const cancel = this.#clock.after(timeoutMs, () => {

@@ -15,9 +15,14 @@ export function foreignRequest(
   request: { readonly url: string; readonly headers: Headers },
   { loopback, checkHost }: ForeignRequestOptions,
 ): string | undefined {
-  const host = hostOf(`http://${request.headers.get('host') ?? ''}`);
+  const own = parse(`http://${request.headers.get('host') ?? ''}`);
+  const host = own?.hostname;
   const origin = request.headers.get('origin');
-  if (origin !== null && (host === undefined || hostOf(origin) !== host || !isLocalName(host))) {
+  // Origin says scheme, name and port: a page of another port of this machine is another origin.
+  if (
+    origin !== null &&
+    (host === undefined || parse(origin)?.origin !== own?.origin || !isLocalName(host))
+  ) {
     return 'requests from other web origins are refused';
   }
   if (checkHost && loopback && (host === undefined || !isLocalName(host))) {
@@ -30,6 +35,6 @@ function isLocalName(host: string): boolean {
   return host === 'localhost' || isIP(host.replace(/^\[|\]$/g, '')) !== 0;
 }
 
-function hostOf(url: string): string | undefined {
-  return URL.canParse(url) ? new URL(url).hostname : undefined;
+function parse(url: string): URL | undefined {
+  return URL.canParse(url) ? new URL(url) : undefined;
 }

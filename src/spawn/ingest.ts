@@ -90,9 +90,9 @@ export async function ingestEvent(
   const offered = await Promise.all(
     accepted.map((spawner) => offer(deps, spawner, { payload: parsed.value, body: event.body }, signal)),
   );
-  const all = [...offered, ...refused];
-  for (const { result } of all) deps.onOutcome(event.source, result.outcome);
-  return answer(all);
+  for (const { result } of [...offered, ...refused]) deps.onOutcome(event.source, result.outcome);
+  // Names of TaskSpawners whose signature is missing are not for this sender; their trouble is.
+  return answer(offered, refused);
 }
 
 /** Undefined: this TaskSpawner takes the event as genuine. */
@@ -184,13 +184,14 @@ function signatureAnswer(refused: readonly Offered[]): IngestAnswer {
 }
 
 /** The worst that sending again can put right decides; then the best that came of it. */
-function answer(offered: readonly Offered[]): IngestAnswer {
+function answer(offered: readonly Offered[], refused: readonly Offered[]): IngestAnswer {
   const results = offered.map(({ result }) => result);
+  const faults = new Set([...offered, ...refused].map(({ fault }) => fault));
   const has = (outcome: IngestResult['outcome']): boolean =>
-    offered.some(({ result, fault }) => result.outcome === outcome && fault !== 'signature');
-  const status = offered.some(({ fault }) => fault === 'store')
+    results.some((result) => result.outcome === outcome);
+  const status = faults.has('store')
     ? 503
-    : offered.some(({ fault }) => fault === 'internal')
+    : faults.has('internal')
       ? 500
       : has('created') || has('duplicate')
         ? 202

@@ -33,13 +33,16 @@ describe('a request from a web page', () => {
     expect(foreignRequest(request({ host: 'telos.ns.svc:8484' }), options)).toBeUndefined();
   });
 
-  it.each(['https://evil.example', 'null', 'http://127.0.0.2:8484'])(
-    'is refused with Origin %s',
-    (origin) => {
-      const headers = { host: '127.0.0.1:8484', origin };
-      expect(foreignRequest(request(headers), { loopback: true, checkHost: false })).toMatch(/web origins/);
-    },
-  );
+  it.each([
+    'https://evil.example',
+    'null',
+    'http://127.0.0.2:8484',
+    'http://127.0.0.1:3000',
+    'https://127.0.0.1:8484',
+  ])('is refused with Origin %s', (origin) => {
+    const headers = { host: '127.0.0.1:8484', origin };
+    expect(foreignRequest(request(headers), { loopback: true, checkHost: false })).toMatch(/web origins/);
+  });
 
   it('is refused when a rebound name sends events to itself', () => {
     const headers = { host: 'evil.example:8484', origin: 'http://evil.example:8484' };

@@ -153,10 +153,11 @@ export class WatchFeed {
       const start = firstAfter(this.#recent, watcher.cursor);
       return this.#recent.slice(start, start + batchSize);
     }
+    const revisions = this.#tables.revisions(watcher.cursor, this.#seen, batchSize, watcher.kind);
+    // Asked afterwards: another process may have compacted while we read.
     if (watcher.cursor < this.#tables.compactedVersion()) {
       throw gone(`changes after version ${watcher.cursor} are no longer kept`);
     }
-    const revisions = this.#tables.revisions(watcher.cursor, this.#seen, batchSize, watcher.kind);
     if (revisions.length === 0) watcher.cursor = this.#seen;
     return revisions;
   }

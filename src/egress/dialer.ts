@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
@@ -51,8 +52,11 @@ export class Dialer {
   constructor(options: DialerOptions) {
     this.#options = options;
     this.#context = createSecureContext({ minVersion: 'TLSv1.2' });
-    // Adds to the usual anchors (NODE_EXTRA_CA_CERTS among them), where the option `ca` would replace them.
-    if (options.caPem !== undefined) this.#context.context.addCACert(options.caPem);
+    if (options.caPem === undefined) return;
+    // Adds to the usual anchors, where the option `ca` would replace them.
+    this.#context.context.addCACert(options.caPem);
+    // Node 20 leaves out those of NODE_EXTRA_CA_CERTS once a context gets anchors of its own.
+    for (const pem of extraAnchors()) this.#context.context.addCACert(pem);
   }
 
   /** Tries one address after the other. @throws DialError, or the signal's reason */
@@ -215,6 +219,16 @@ export class Dialer {
       if (signal.aborted) onAbort();
       else signal.addEventListener('abort', onAbort, { once: true });
     });
+  }
+}
+
+/** What Node was told to trust besides its own list. Node has warned already of a file that it cannot read. */
+function extraAnchors(): readonly string[] {
+  const path = process.env['NODE_EXTRA_CA_CERTS'] ?? '';
+  try {
+    return path === '' ? [] : [readFileSync(path, 'utf8')];
+  } catch {
+    return [];
   }
 }
 

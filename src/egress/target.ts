@@ -35,7 +35,7 @@ export type Judged =
 export function judgeUrl(raw: string, policy: EgressPolicy): Judged {
   const fault = textFault(raw);
   if (fault !== undefined) return refused('text', fault);
-  const url = URL.canParse(raw) ? new URL(raw) : undefined;
+  const url = parseUrl(raw);
   if (url?.protocol !== 'https:' || url.username !== '' || url.password !== '') {
     return refused('text', 'the URL cannot be parsed: write https://HOST/PATH');
   }
@@ -57,6 +57,15 @@ export function judgeAddresses(
     }
   }
   return undefined;
+}
+
+function parseUrl(raw: string): URL | undefined {
+  // Node 20's URL.canParse errs about letters like ü once it has been called often enough to be optimized.
+  try {
+    return new URL(raw);
+  } catch {
+    return undefined;
+  }
 }
 
 function targetOf(url: URL): Target {

@@ -99,6 +99,13 @@ describe('the text of a URL', () => {
     expect(reasonOf(url)).toBe('allowed');
   });
 
+  test('is judged the same however often it was judged before', () => {
+    const judge = () => judgeUrl('https://bücher.example/', strict).ok;
+    for (let round = 0; round < 20_000; round += 1)
+      judgeUrl(`https://hooks.example.com/${round % 7}`, strict);
+    expect(Array.from({ length: 100 }, judge)).toEqual(Array.from({ length: 100 }, () => true));
+  });
+
   test('says which form is right', () => {
     expect(reasonOf('http://hooks.example.com/')).toBe('blocked: the URL must start with https://');
     expect(reasonOf('https://a:b@hooks.example.com/')).toBe(

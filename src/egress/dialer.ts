@@ -133,6 +133,7 @@ export class Dialer {
         agent: false,
         // Who is trusted as a receiver is trusted as a proxy.
         secureContext: this.#context,
+        rejectUnauthorized: true,
       };
       const request = proxy.protocol === 'https:' ? httpsRequest(options) : httpRequest(options);
       const end = (outcome: () => void): void => {
@@ -175,6 +176,8 @@ export class Dialer {
         servername: target.isLiteral ? '' : target.host,
         secureContext: this.#context,
         ALPNProtocols: ['http/1.1'],
+        // Said here, because NODE_TLS_REJECT_UNAUTHORIZED=0 would else switch the check off.
+        rejectUnauthorized: true,
       }),
     );
     await this.#settled(

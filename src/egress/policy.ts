@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { TelosError } from '../base/errors.ts';
+import { parseUrl } from '../base/url.ts';
 import { type Cidr, parseCidr } from './address-policy.ts';
 import { type OperatorRule, parseOperatorRule } from './operator-rules.ts';
 
@@ -60,7 +61,7 @@ function parseRule(flag: string, entry: string): OperatorRule {
 }
 
 function parseProxy(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const url = parseUrl(text);
   const plain = url !== undefined && url.pathname === '/' && url.search === '' && url.hash === '';
   if (plain && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
   // The text may hold a password, so it is not repeated.

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { parseUrl } from '../base/url.ts';
 import { addressFault, type Cidr, carriedIpv4, mappedIpv4, normalAddress } from './address-policy.ts';
 import { nameFault, nameFormFault } from './name-policy.ts';
 import { matchesAddress, matchesName } from './operator-rules.ts';
@@ -57,15 +58,6 @@ export function judgeAddresses(
     }
   }
   return undefined;
-}
-
-function parseUrl(raw: string): URL | undefined {
-  // Node 20's URL.canParse errs about letters like ü once it has been called often enough to be optimized.
-  try {
-    return new URL(raw);
-  } catch {
-    return undefined;
-  }
 }
 
 function targetOf(url: URL): Target {

@@ -1,4 +1,5 @@
 import type { Delivery } from '../api/delivery.ts';
+import { parseUrl } from '../base/url.ts';
 
 /**
  * Whose turn a Delivery takes: that of its hook's origin. A URL that stands in a Secret is not known before
@@ -7,7 +8,8 @@ import type { Delivery } from '../api/delivery.ts';
 export function laneOf(delivery: Delivery): string {
   const webhook = objectAt(delivery.spec.hook, 'webhook');
   const url = webhook?.['url'];
-  if (typeof url === 'string' && URL.canParse(url)) return new URL(url).origin;
+  const parsed = typeof url === 'string' ? parseUrl(url) : undefined;
+  if (parsed !== undefined) return parsed.origin;
   const reference = objectAt(objectAt(webhook, 'urlFrom'), 'secretKeyRef');
   if (reference === undefined) return 'none';
   return `secret:${delivery.metadata.namespace}/${reference['name']}/${reference['key']}`;

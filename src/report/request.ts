@@ -1,6 +1,7 @@
 import type { Payload } from '../api/delivery.ts';
 import type { Hook } from '../api/hook.ts';
 import { TelosError } from '../base/errors.ts';
+import { parseUrl } from '../base/url.ts';
 import type { EgressRequest } from '../egress/guard.ts';
 import { FormatError, formatBody } from './formats/format.ts';
 import type { TemplateCache } from './formats/template.ts';
@@ -147,12 +148,13 @@ function secretPartsOf({ text, target }: Target): string[] {
 }
 
 function parseTarget(text: string): { text: string; target: URL } {
-  if (!URL.canParse(text))
+  const target = parseUrl(text);
+  if (target === undefined)
     throw new RequestRefusal(
       'Blocked',
       'blocked: the URL of the hook cannot be parsed; write https://host/path',
     );
-  return { text, target: new URL(text) };
+  return { text, target };
 }
 
 async function headersFromSecret(

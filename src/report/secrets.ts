@@ -3,6 +3,7 @@ import { hookOriginsAnnotation, hookSecretLabel } from '../api/names.ts';
 import { type Secret, secretValue } from '../api/secret.ts';
 import type { Clock } from '../base/clock.ts';
 import { TelosError } from '../base/errors.ts';
+import { parseUrl } from '../base/url.ts';
 import { isStoreError } from '../store/errors.ts';
 import type { ResourceStore } from '../store/store.ts';
 
@@ -130,7 +131,7 @@ export function permitSecret(secret: Secret, target: URL, mode: HookSecrets): vo
 function matchesOrigin(list: string, target: URL): boolean {
   return list.split(/\s+/).some((entry) => {
     const pattern = /^(?:https:\/\/)?\*(\.[^/:*]+)(?::(\d+))?\/?$/i.exec(entry);
-    if (pattern === null) return URL.canParse(entry) && new URL(entry).origin === target.origin;
+    if (pattern === null) return parseUrl(entry)?.origin === target.origin;
     const [, suffix = '', port = '443'] = pattern;
     return target.hostname.endsWith(suffix.toLowerCase()) && (target.port || '443') === port;
   });

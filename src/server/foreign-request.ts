@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { parseUrl } from '../base/url.ts';
 
 export interface ForeignRequestOptions {
   readonly loopback: boolean;
@@ -15,13 +16,13 @@ export function foreignRequest(
   request: { readonly url: string; readonly headers: Headers },
   { loopback, checkHost }: ForeignRequestOptions,
 ): string | undefined {
-  const own = parse(`http://${request.headers.get('host') ?? ''}`);
+  const own = parseUrl(`http://${request.headers.get('host') ?? ''}`);
   const host = own?.hostname;
   const origin = request.headers.get('origin');
   // Origin says scheme, name and port: a page of another port of this machine is another origin.
   if (
     origin !== null &&
-    (host === undefined || parse(origin)?.origin !== own?.origin || !isLocalName(host))
+    (host === undefined || parseUrl(origin)?.origin !== own?.origin || !isLocalName(host))
   ) {
     return 'requests from other web origins are refused';
   }
@@ -33,8 +34,4 @@ export function foreignRequest(
 
 function isLocalName(host: string): boolean {
   return host === 'localhost' || isIP(host.replace(/^\[|\]$/g, '')) !== 0;
-}
-
-function parse(url: string): URL | undefined {
-  return URL.canParse(url) ? new URL(url) : undefined;
 }

@@ -34,3 +34,20 @@ test('the anchors of --ca-file come besides those that Node was started with', a
   house.onClose(() => child.kill());
   expect(await child.lines()).toEqual(['200', '200', expect.stringContaining('signed by nobody we trust')]);
 });
+
+test('NODE_TLS_REJECT_UNAUTHORIZED=0 does not make it trust anybody', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'telos-anchors-'));
+  house.onClose(() => rm(folder, { recursive: true }));
+  const given = await house.receiver();
+  const unknown = await house.receiver();
+  const caFile = join(folder, 'ca.pem');
+  await writeFile(caFile, given.caPem);
+  const program = await bundleProgram('test/egress/child.ts', folder);
+  const child = new ChildProgram(
+    program,
+    [caFile, given.origin, unknown.origin],
+    ['env', 'NODE_TLS_REJECT_UNAUTHORIZED=0'],
+  );
+  house.onClose(() => child.kill());
+  expect(await child.lines()).toEqual(['200', expect.stringContaining('signed by nobody we trust')]);
+});

@@ -1,4 +1,5 @@
 import type { Attempt, Delivery } from '../../api/delivery.ts';
+import { parseUrl } from '../../base/url.ts';
 import { age } from '../table.ts';
 import type { Outline } from './outline.ts';
 
@@ -85,7 +86,7 @@ function targetOf(delivery: Delivery): string | undefined {
 
 /** The origin of a URL, the only part that may be shown. */
 export function originOf(url: unknown): string | undefined {
-  return typeof url === 'string' && URL.canParse(url) ? new URL(url).origin : undefined;
+  return typeof url === 'string' ? parseUrl(url)?.origin : undefined;
 }
 
 function at(time: string | undefined): string {

@@ -59,6 +59,8 @@ export class Agenda {
   put(key: string, lane: string, dueAt: number): void {
     const delayMs = dueAt - this.#clock.now();
     if (delayMs > 0) {
+      // Due already once: a wall clock that was set back takes no turn away, nor gives a second one.
+      if (this.#queue.has(lane, key)) return;
       this.#delay(key, lane, dueAt, delayMs);
       return;
     }

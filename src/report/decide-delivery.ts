@@ -3,7 +3,7 @@ import { isSettled } from '../api/delivery.ts';
 import { Hook } from '../api/hook.ts';
 import { expiredAnnotation, redeliverAnnotation } from '../api/names.ts';
 import { clampUtf8, rfc3339 } from '../base/text.ts';
-import { defaultMaxAttempts, retryDelayMs } from './schedule.ts';
+import { defaultMaxAttempts, maxRetryAfterMs, retryDelayMs } from './schedule.ts';
 import type { Verdict } from './verdict.ts';
 
 /** Whether somebody asked for a fresh schedule that was not begun yet. */
@@ -17,11 +17,17 @@ export function needsDispatch(delivery: Delivery): boolean {
   return !isSettled(delivery) || redeliverRequested(delivery);
 }
 
-/** When the next attempt is due, in epoch milliseconds; 0 is at once. */
-export function dueAt(delivery: Delivery): number {
+/** No attempt is ever put off longer (the longest Retry-After, with jitter). */
+const longestDelayMs = maxRetryAfterMs * 1.1;
+
+/**
+ * When the next attempt is due, in epoch milliseconds; 0 is at once. A time further ahead than any that is ever
+ * stored was written while the clock was wrong, and counts as due.
+ */
+export function dueAt(delivery: Delivery, nowMs: number): number {
   if (redeliverRequested(delivery)) return 0;
   const epochMs = Date.parse(delivery.status?.nextAttemptAt ?? '');
-  return Number.isNaN(epochMs) ? 0 : epochMs;
+  return Number.isNaN(epochMs) || epochMs > nowMs + longestDelayMs ? 0 : epochMs;
 }
 
 /** What is to be done when a Delivery is due. */

@@ -122,7 +122,7 @@ export class Dispatcher {
       this.#warm.delete(text);
       return undefined;
     }
-    const due = dueAt(delivery);
+    const due = dueAt(delivery, this.#deps.clock.now());
     if (due <= this.#deps.clock.now() && this.#warm.size < maxWarm) this.#warm.set(text, delivery);
     else this.#warm.delete(text);
     return { lane: laneOf(delivery), dueAt: due, version: Number(delivery.metadata.resourceVersion) };
@@ -152,6 +152,10 @@ export class Dispatcher {
   #pump(): void {
     if (!this.#running) return;
     for (let next = this.#agenda.take(); next !== undefined; next = this.#agenda.take()) {
+      if (this.#underWay.has(next.key)) {
+        this.#agenda.done(next.lane);
+        continue;
+      }
       this.#underWay.add(next.key);
       void this.#work(next.key, next.lane);
     }

@@ -45,6 +45,11 @@ export class FairQueue {
     this.#settle(lane);
   }
 
+  /** Whether a key waits for its turn. */
+  has(lane: string, key: string): boolean {
+    return this.#lanes.get(lane)?.waiting.has(key) ?? false;
+  }
+
   /** Takes a waiting key out. */
   remove(lane: string, key: string): void {
     if (this.#lanes.get(lane)?.waiting.delete(key) !== true) return;

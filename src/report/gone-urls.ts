@@ -26,7 +26,9 @@ export class GoneUrls {
 
   has(url: string): boolean {
     const now = this.#clock.now();
-    for (const { untilMs } of this.#view.group(url)) if (untilMs > now) return true;
+    // Further ahead than a day: written while the clock was wrong.
+    for (const { untilMs } of this.#view.group(url))
+      if (untilMs > now && untilMs <= now + goneMs) return true;
     return false;
   }
 

@@ -50,7 +50,7 @@ export class Recorder {
   readonly #queue: Workqueue;
   /** When the terminal phase of a Task in the view was seen, monotonic. */
   readonly #seenAt = new Map<string, number>();
-  /** The run whose Deliveries exist, for Tasks whose patch met a newer version. */
+  /** The run, with its hooks, whose Deliveries exist, for Tasks whose patch met a newer version. */
   readonly #created = new Map<string, string>();
   /** When to stop waiting for outputs, monotonic. */
   readonly #outputsDue = new Map<string, number>();
@@ -151,9 +151,11 @@ export class Recorder {
 
   async #record(text: string, task: Task, run: Run): Promise<void> {
     const runText = formatRun(run);
-    if (this.#created.get(text) !== runText) {
+    // With the hooks, because they may change between the two steps, and each has to be recorded.
+    const created = `${runText} ${task.metadata.annotations?.[onCompletionAnnotation]}`;
+    if (this.#created.get(text) !== created) {
       await this.#createDeliveries(text, task, run);
-      this.#created.set(text, runText);
+      this.#created.set(text, created);
     }
     // R1: all Deliveries exist from here on.
     await this.#patch(task, {

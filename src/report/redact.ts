@@ -6,11 +6,14 @@ const minSecretLength = 4;
  * as JSON writes them, and the credential of `Bearer …` or `Basic …` by itself.
  */
 export function redact(text: string, secretValues: readonly string[]): string {
-  let redacted = text;
-  for (const value of secretValues) {
-    const credential = /^\S+ +(\S+)$/.exec(value)?.[1];
-    for (const form of [value, JSON.stringify(value).slice(1, -1), credential ?? ''])
-      if (form.length >= minSecretLength) redacted = redacted.replaceAll(form, '***');
-  }
-  return redacted;
+  const forms = secretValues.flatMap((value) => [
+    value,
+    JSON.stringify(value).slice(1, -1),
+    /^\S+ +(\S+)$/.exec(value)?.[1] ?? '',
+  ]);
+  // The longest first: a shorter one inside it would leave its rest behind.
+  return forms
+    .filter((form) => form.length >= minSecretLength)
+    .sort((a, b) => b.length - a.length)
+    .reduce((redacted, form) => redacted.replaceAll(form, '***'), text);
 }

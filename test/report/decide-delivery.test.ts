@@ -119,6 +119,11 @@ describe('the status after an attempt', () => {
     expect(kept?.map(({ number }) => number)).toEqual([2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
   });
 
+  it('is due now when its time was written while the clock was wrong', () => {
+    const status: DeliveryStatus = { phase: 'Retrying', nextAttemptAt: '2036-01-01T00:00:00.000Z' };
+    expect(dueAt(deliveryOf({ status }), nowMs)).toBe(0);
+  });
+
   it('begins a fresh schedule when a person asked for it, and counts attempts on', () => {
     const status: DeliveryStatus = {
       phase: 'Failed',
@@ -128,7 +133,7 @@ describe('the status after an attempt', () => {
     };
     const asked = deliveryOf({ metadata: { annotations: { [redeliverAnnotation]: 'r1' } }, status });
     expect(needsDispatch(asked)).toBe(true);
-    expect(dueAt(asked)).toBe(0);
+    expect(dueAt(asked, nowMs)).toBe(0);
     const after = attemptedStatus(asked, hook, unavailable, record(11), time);
     expect(after).toMatchObject({
       phase: 'Retrying',

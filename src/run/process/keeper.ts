@@ -182,7 +182,10 @@ async function main(folder: string): Promise<void> {
   process.on('SIGHUP', () => {});
   const job = await readJob();
   if (job === undefined) {
-    await rm(join(folder, runFile.state), { force: true });
+    // The next engine may have begun anew meanwhile: what another keeper is named in is not ours to remove.
+    const state = await readState(folder);
+    const isOurs = typeof state === 'object' && state.keeper.pid === process.pid;
+    if (isOurs) await rm(join(folder, runFile.state), { force: true });
     return;
   }
   // The clock's timers do not keep a process alive, and there are moments when it has nothing else.

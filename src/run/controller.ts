@@ -103,7 +103,8 @@ export class TaskController {
         await this.#finish(task, step.completion);
         return;
       case 'letGo':
-        await runner.forget(uid);
+        // The log stays as long as the Task does; `sweepRuns` clears up after those that go later.
+        if (task.metadata.deletionTimestamp !== undefined) await runner.forget(uid);
         await this.#write.letGo(task);
         return;
       case 'delete':

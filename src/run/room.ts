@@ -10,6 +10,7 @@ import { TaskController } from './controller.ts';
 import { Dependents } from './dependents.ts';
 import { createRunMetrics } from './metrics.ts';
 import type { Runner } from './runner.ts';
+import { sweepRuns } from './sweep-runs.ts';
 import { TrackedRuns } from './tracked-runs.ts';
 import { type ActiveTask, type WatchedTask, watchedTask } from './watched-task.ts';
 
@@ -29,6 +30,7 @@ export function createRunRoom(deps: RoomDeps, settings: RunSettings): Room {
 
 class Running implements Room {
   readonly #deps: RoomDeps;
+  readonly #runner: Runner;
   readonly #queue: Workqueue;
   readonly #view: View<WatchedTask>;
   readonly #runs: TrackedRuns;
@@ -37,6 +39,7 @@ class Running implements Room {
 
   constructor(deps: RoomDeps, { runner }: RunSettings) {
     this.#deps = deps;
+    this.#runner = runner;
     this.#queue = new Workqueue({
       reconcile: (key, signal) => controller.reconcile(key, signal),
       clock: deps.clock,
@@ -76,7 +79,7 @@ class Running implements Room {
       if (signal.aborted) return;
       throw toError(thrown);
     }
-    await this.#queue.run(signal);
+    await Promise.all([this.#queue.run(signal), sweepRuns(this.#deps, this.#runner, signal)]);
   }
 
   #onChange({ key, before, now }: ViewChange<WatchedTask>): void {

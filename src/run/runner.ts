@@ -66,4 +66,6 @@ export interface Runner {
   find(uid: string, signal: AbortSignal): Promise<Run | undefined>;
   /** Removes all that is kept of a run that is over: log, record, working folder. Nothing there is fine. */
   forget(uid: string): Promise<void>;
+  /** The uids of all Tasks of whose runs something is kept. */
+  list(): Promise<readonly string[]>;
 }

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readdir, watch, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -128,6 +128,26 @@ describe('telos up', () => {
       results: { seen: 'red; rm -rf /' },
     });
     expect(arrivals[0]?.webhookId).toBe(delivery.spec.id);
+  });
+
+  it('keeps the log of a Task as long as the Task, and clears up after one that is gone', async () => {
+    const { port } = await receiver();
+    const engine = await up(port);
+    await apply(spawner(port, ['echo', 'said this']));
+    const { body } = await sendEvent(engine.url, 'ci', { id: '1' });
+    const key = taskKey(body.results?.[0]?.task);
+    await untilDelivery(sandbox.store, isSettled);
+    const shown = await sandbox.telos(['logs', `task/${key.name}`]);
+    expect(shown).toMatchObject({ exitCode: 0, stdout: 'said this\n' });
+    expect(await engine.stop()).toBe(0);
+    await sandbox.store.delete('Task', key);
+    const folder = `${sandbox.storePath}.runs`;
+    expect(await readdir(folder)).toHaveLength(1);
+    const cleared = (async () => {
+      for await (const _change of watch(folder)) if ((await readdir(folder)).length === 0) return;
+    })();
+    await up(port);
+    await cleared;
   });
 
   it('makes one Task of an event that is sent twice', async () => {

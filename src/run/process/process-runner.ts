@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
-import { mkdir, open, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sleep } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -111,6 +111,16 @@ class ProcessRunner implements Runner {
     const folder = runFolder(this.#options.directory, uid);
     // What cannot be removed at once is often just being written by something that ends now.
     await rm(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
+  }
+
+  async list(): Promise<readonly string[]> {
+    try {
+      const entries = await readdir(this.#options.directory, { withFileTypes: true });
+      return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    } catch (thrown) {
+      if (errorCode(thrown) === 'ENOENT') return [];
+      throw thrown;
+    }
   }
 
   /** A run that is over is found in its folder. */

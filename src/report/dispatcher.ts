@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Delivery } from '../api/delivery.ts';
 import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
@@ -74,6 +75,8 @@ export class Dispatcher {
     firstSight: FirstSight,
   ) {
     this.#deps = deps;
+    // Every status that waits to be written listens to it.
+    setMaxListeners(0, this.#lastWrites.signal);
     this.#settings = settings;
     this.#attempts = attempts;
     this.#metrics = metrics;

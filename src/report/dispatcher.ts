@@ -256,7 +256,7 @@ export class Dispatcher {
 
   async #write(text: string, delivery: Delivery, status: StatusPatch): Promise<void> {
     const written = await writeStatus(
-      keyOf(delivery),
+      delivery,
       status,
       { ...this.#deps, onError: () => this.#metrics.statusErrors.inc() },
       this.#lastWrites.signal,

@@ -5,7 +5,7 @@ import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { rfc3339 } from '../base/text.ts';
 import { isStoreError } from '../store/errors.ts';
-import { type Key, keyText, type ResourceStore } from '../store/store.ts';
+import { keyOf, keyText, type ResourceStore } from '../store/store.ts';
 import type { StatusPatch } from './decide-delivery.ts';
 
 export interface StatusWriterDeps {
@@ -24,24 +24,27 @@ const maxBackoffMs = 5_000;
  * the same webhook-id once more. Undefined when it gave up or the Delivery is gone.
  */
 export async function writeStatus(
-  key: Key,
+  delivery: Pick<Delivery, 'metadata'>,
   status: StatusPatch,
   deps: StatusWriterDeps,
   signal: AbortSignal,
 ): Promise<Delivery | undefined> {
+  const key = keyOf(delivery);
+  // Names are derived: one that was removed and made anew is another Delivery, which was not sent.
+  const metadata = { uid: delivery.metadata.uid };
   let patch = status;
   for (let backoffMs = firstBackoffMs; ; backoffMs = Math.min(backoffMs * 2, maxBackoffMs)) {
     try {
-      return await deps.store.patch('Delivery', key, { status: patch }, { subresource: 'status' });
+      return await deps.store.patch('Delivery', key, { metadata, status: patch }, { subresource: 'status' });
     } catch (thrown) {
-      if (isStoreError(thrown, 'NotFound')) return undefined;
+      if (isStoreError(thrown, 'NotFound') || isStoreError(thrown, 'Conflict')) return undefined;
       deps.onError();
       deps.log.warn('the status of a Delivery is written again', {
         delivery: keyText(key),
         error: toError(thrown).message,
       });
       // A status that the store refuses would be refused again, and the message sent for ever.
-      if (isStoreError(thrown, 'Invalid')) patch = internalFailure(deps.clock.now());
+      if (isStoreError(thrown, 'Invalid')) patch = internalFailure(status, deps.clock.now());
       const waited = await sleep(backoffMs, signal, deps.clock).then(
         () => true,
         () => false,
@@ -51,8 +54,11 @@ export async function writeStatus(
   }
 }
 
-function internalFailure(nowMs: number): StatusPatch {
+/** What was asked for is done even so, or it would be done again and again. */
+function internalFailure({ attemptCount, redelivered }: StatusPatch, nowMs: number): StatusPatch {
   return {
+    ...(attemptCount === undefined ? {} : { attemptCount }),
+    ...(redelivered === undefined ? {} : { redelivered }),
     phase: 'Failed',
     reason: 'Internal',
     message: 'the store refused the status of this Delivery; see the log of the engine',

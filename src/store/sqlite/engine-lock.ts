@@ -1,5 +1,6 @@
-import { mkdirSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { makeFolder } from '../../base/make-folder.ts';
 import { rfc3339 } from '../../base/text.ts';
 import { StoreError } from '../errors.ts';
 import { Connection } from './connection.ts';
@@ -38,7 +39,7 @@ function lockPath(path: string): string {
     // Two names of one store (links) are one store.
     return `${realpathSync(file)}.lock`;
   } catch {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(file));
     return `${join(realpathSync(dirname(file)), basename(file))}.lock`;
   }
 }

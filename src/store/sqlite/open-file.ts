@@ -1,9 +1,10 @@
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode, toError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { makeFolder } from '../../base/make-folder.ts';
 import { StoreError } from '../errors.ts';
 import { Connection } from './connection.ts';
 import { checkOwnership, migrate } from './migrations.ts';
@@ -78,7 +79,7 @@ async function prepareFile(file: string, log: Logger): Promise<void> {
 async function makeFile(file: string): Promise<void> {
   const folder = dirname(file);
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     // In one go: closing any descriptor of the file later on would drop the locks SQLite holds on it here.
     closeSync(openSync(file, 'wx', 0o600));
   } catch (thrown) {

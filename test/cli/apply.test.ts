@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeSandbox, type Sandbox, spawnerManifest } from './sandbox.ts';
 
@@ -17,6 +18,16 @@ describe('apply', () => {
     await sandbox.file('a.yaml', spawnerManifest('a', '0 4 * * *'));
     expect(await said()).toBe('taskspawner/a configured\n');
   });
+
+  test.each(['cron.yaml', 'webhook.yaml', 'task-with-hooks.yaml', 'oncall-secret.yaml'])(
+    'takes the example %s as it is shipped',
+    async (name) => {
+      const path = fileURLToPath(new URL(`../../examples/${name}`, import.meta.url));
+      const { stdout, stderr, exitCode } = await sandbox.telos(['apply', '-f', path]);
+      expect({ stderr, exitCode }).toEqual({ stderr: '', exitCode: 0 });
+      expect(stdout).toMatch(/^(\S+ created\n)+$/);
+    },
+  );
 
   test('takes files, folders and stdin, with several documents each', async () => {
     await sandbox.file('b.yml', `${spawnerManifest('b1')}---\n${spawnerManifest('b2')}`);

@@ -4,7 +4,7 @@ import type { Task } from '../../api/task.ts';
 import { effectiveWorker } from '../../api/worker.ts';
 import { formatDuration } from '../../base/duration.ts';
 import { clampUtf8 } from '../../base/text.ts';
-import { deliveryLine, originOf } from './describe-delivery.ts';
+import { attemptText, deliveryLine, originOf } from './describe-delivery.ts';
 import type { Outline } from './outline.ts';
 
 /** How much of a long text is shown. */
@@ -44,7 +44,10 @@ export function describeTask(
   outline.section('Hooks', hookLines(metadata.annotations?.[onCompletionAnnotation]));
   outline.section(
     'Deliveries',
-    deliveries.map((delivery) => deliveryLine(delivery, nowMs)),
+    deliveries.flatMap((delivery) => [
+      deliveryLine(delivery, nowMs),
+      ...(delivery.status?.attempts ?? []).map((attempt) => `  ${attemptText(attempt)}`),
+    ]),
   );
 }
 

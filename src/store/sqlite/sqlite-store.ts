@@ -6,6 +6,7 @@ import { type JsonObject, mergePatch } from '../../base/json.ts';
 import type { Logger } from '../../base/log.ts';
 import { StoreError } from '../errors.ts';
 import { parseLabelSelector } from '../label-selector.ts';
+import { alreadyExists, invalid, notFound } from '../refusals.ts';
 import type {
   CallOptions,
   DeleteOptions,
@@ -18,20 +19,13 @@ import type {
   WatchOptions,
   WriteOptions,
 } from '../store.ts';
+import { plainJson, writtenKind, writtenMetadata } from '../written.ts';
 import { Compactor } from './compactor.ts';
-import {
-  type Decision,
-  decideCreate,
-  decideDelete,
-  decideReplace,
-  plainJson,
-  writtenKind,
-} from './decide-write.ts';
+import { type Decision, decideCreate, decideDelete, decideReplace } from './decide-write.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { decodeToken, encodeToken, type ListPosition, readList } from './list-reader.ts';
-import { checkPreconditions, generatedName, writtenMetadata } from './metadata.ts';
+import { checkPreconditions, generatedName } from './metadata.ts';
 import { openFile } from './open-file.ts';
-import { alreadyExists, invalid, notFound } from './refusals.ts';
 import type { StoredResource } from './revision.ts';
 import { toStoreError } from './sqlite-errors.ts';
 import { Tables } from './tables.ts';

@@ -1,6 +1,6 @@
 import type { Kind } from '../../api/kinds.ts';
 import { type LabelSelector, matchesLabels } from '../label-selector.ts';
-import { gone } from './refusals.ts';
+import { gone } from '../refusals.ts';
 import type { Revision, StoredResource } from './revision.ts';
 import { isBusy, toStoreError } from './sqlite-errors.ts';
 import type { Tables } from './tables.ts';

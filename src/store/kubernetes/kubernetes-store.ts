@@ -220,7 +220,13 @@ class KubernetesStore implements ResourceStore {
       return isJsonObject(parsed) ? parsed : {};
     }
     const { namespace, name = about } = place;
-    throw this.#refused(kind, namespace !== undefined && name ? { namespace, name } : undefined, answer);
+    const key = namespace !== undefined && name ? { namespace, name } : undefined;
+    const refusal = this.#refused(kind, key, answer);
+    // To ask for a uid is to ask that the resource has it, not to give it one.
+    if (key !== undefined && refusal.faults.some(({ path }) => path === 'metadata.uid')) {
+      throw conflict(kind, key, 'it is another one now');
+    }
+    throw refusal;
   }
 
   #refused(kind: Kind, key: Key | undefined, answer: ApiAnswer): StoreError {

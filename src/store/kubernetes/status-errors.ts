@@ -74,7 +74,7 @@ export function refusedResource(answer: ApiAnswer, subject: Subject, server: str
     case 400:
     case 413:
     case 422:
-      return invalidFaults(subjectText(subject), faultsOf(answer.status, status, kind));
+      return invalidFaults(subjectText(subject), faultsOf(status, kind));
     case 403:
       return forbidden(answer, status, subject, server);
     default:
@@ -140,15 +140,15 @@ function isAbout(status: Status, plural: string): boolean {
 }
 
 /** What is wrong where. */
-function faultsOf(code: number, status: Status, kind: Kind): readonly Fault[] {
-  const causes = status.details?.causes ?? [];
-  if (code === 422 && causes.length > 0) {
-    return causes.map(({ field, message }) => faultOf(field ?? '', message ?? 'is not valid'));
+function faultsOf(status: Status, kind: Kind): readonly Fault[] {
+  const causes = (status.details?.causes ?? []).filter(({ field }) => field);
+  if (causes.length === 0 || causes.some(({ field }) => field === 'patch')) {
+    return [unreadableFault(status.message ?? '', kind)];
   }
-  const message = shown(status.message ?? 'is not valid');
-  // A body that cannot be read is quoted, and that of a Secret must not be.
-  if (code === 400 && kind === 'Secret') return [{ path: '', message: 'is not a Secret that the API takes' }];
-  return [{ path: fieldIn(message), message }];
+  const faults = causes.map(({ field, message }) => faultOf(field ?? '', message ?? 'is not valid'));
+  // It says so of rules that wait for the others to be kept.
+  const told = faults.filter(({ message }) => !message.startsWith('some validation rules were not checked'));
+  return told.length > 0 ? told : faults;
 }
 
 /** Kubernetes repeats the type and the field in its messages. */
@@ -162,9 +162,27 @@ function faultOf(field: string, message: string): Fault {
   return { path, message: path !== '' && bare.startsWith(prefix) ? bare.slice(prefix.length) : bare };
 }
 
-/** The field that a decoder says it could not read: `… Go struct field ObjectMeta.metadata.labels of type …`. */
-function fieldIn(message: string): string {
-  return /(?:Go struct field \w*\.|unknown field ")([\w.[\]]+)/.exec(message)?.[1] ?? '';
+/**
+ * What cannot even be decoded. Kubernetes then quotes the whole object, which may be a Secret or 200 KB: only what the
+ * decoder says at the end is shown, and of a Secret nothing but the field.
+ */
+function unreadableFault(message: string, kind: Kind): Fault {
+  const said =
+    /(?:^|: )json: cannot unmarshal (\w+) into Go (?:struct field (\w+)\.([\w.]+)|value of type v1\.(\w+))/g;
+  const [, wrong, struct, field, value] = [...message.matchAll(said)].at(-1) ?? [];
+  if (wrong !== undefined) {
+    return { path: goPath(struct ?? value ?? '', field ?? ''), message: `must not be a ${wrong}` };
+  }
+  if (kind === 'Secret') return { path: '', message: 'the API server cannot read it: check its fields' };
+  return { path: '', message: message.includes('Invalid value: "{') ? 'cannot be read' : shown(message) };
+}
+
+/** The path of a field of one of Kubernetes' own types; which of its versions say the path from the root differs. */
+function goPath(struct: string, field: string): string {
+  const root = { ObjectMeta: 'metadata', OwnerReference: 'metadata' }[struct];
+  if (root === undefined) return field;
+  if (field === '') return root;
+  return field.startsWith(`${root}.`) ? field : `${root}.${field}`;
 }
 
 function subjectText({ kind, key }: Subject): string {

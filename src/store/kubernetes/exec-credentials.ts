@@ -84,7 +84,7 @@ export class ExecCredentials implements Credentials {
   }
 
   async #run(): Promise<Credential> {
-    const { entry, clock } = this.#options;
+    const { clock } = this.#options;
     const printed = await this.#output();
     const { status } = this.#parse(printed);
     const expiresAt = status.expirationTimestamp ? Date.parse(status.expirationTimestamp) : Infinity;
@@ -99,8 +99,7 @@ export class ExecCredentials implements Credentials {
     if (credential.authorization === undefined && credential.clientCertificate === undefined) {
       throw this.#failure('gave neither a token nor a client certificate');
     }
-    if (expiresAt <= clock.now())
-      throw this.#failure(`gave a credential of ${entry.apiVersion} that is over`);
+    if (expiresAt <= clock.now()) throw this.#failure('gave a credential that has expired');
     this.#kept = { credential, expiresAt };
     return credential;
   }

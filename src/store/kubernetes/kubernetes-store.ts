@@ -51,7 +51,7 @@ class KubernetesStore implements ResourceStore {
   readonly #discovery: Discovery;
   readonly #clock: Clock;
   readonly #watches = new Set<AbortController>();
-  #closing: Promise<void> | undefined;
+  #isClosing = false;
 
   constructor(transport: Transport, clock: Clock) {
     this.#transport = transport;
@@ -174,9 +174,9 @@ class KubernetesStore implements ResourceStore {
   }
 
   close(): Promise<void> {
+    this.#isClosing = true;
     for (const watch of this.#watches) watch.abort();
-    this.#closing ??= this.#transport.close();
-    return this.#closing;
+    return this.#transport.close();
   }
 
   #replace<K extends Kind>(
@@ -241,8 +241,7 @@ class KubernetesStore implements ResourceStore {
     ended: AbortController,
   ): AsyncGenerator<WatchEvent<K>, void> {
     if (signal?.aborted) return;
-    if (this.#closing !== undefined)
-      throw new StoreError('Unavailable', `${this.#transport.name}: is closed`);
+    if (this.#isClosing) throw new StoreError('Unavailable', `${this.#transport.name}: is closed`);
     if (!/^\d{1,19}$/.test(resourceVersion)) {
       throw invalid('resourceVersion', 'is not a version that this store gave');
     }

@@ -49,6 +49,7 @@ export class Transport {
   readonly #clock: Clock;
   readonly #closing = new AbortController();
   #dispatchers: Dispatchers | undefined;
+  #closed: Promise<void> | undefined;
 
   constructor(cluster: Cluster, clock: Clock) {
     this.#cluster = cluster;
@@ -84,11 +85,17 @@ export class Transport {
   }
 
   /** Waits for what is under way, ends the streams, and lets go of all connections. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     this.#closing.abort();
     const dispatchers = this.#dispatchers;
     if (dispatchers === undefined) return;
-    const cancel = this.#clock.after(closeTimeoutMs, () => void dispatchers.requests.destroy());
+    const giveUp = (): void => void dispatchers.requests.destroy();
+    const cancel = this.#clock.after(closeTimeoutMs, giveUp);
     await Promise.all([dispatchers.requests.close(), dispatchers.streams.destroy()]);
     cancel();
   }

@@ -8,14 +8,16 @@ import { createEngine, type Engine } from '../engine.ts';
 import { createProcessRunner } from '../run/process/process-runner.ts';
 import { type HttpServer, startHttpServer } from '../server/http-server.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
-import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../store/store.ts';
-import { runDirectory } from './store-location.ts';
+import { CliError } from './cli-error.ts';
+import { runDirectory, type StoreLocation } from './store-location.ts';
+import { openStore } from './store-option.ts';
 import { version } from './version.ts';
 
 export interface RuntimeOptions {
-  /** The SQLite file. */
-  readonly storePath: string;
+  readonly store: StoreLocation;
+  /** Where a kubeconfig is looked for. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean; readonly report: boolean };
   readonly egress: EgressOptions;
   readonly hookSecrets: 'any' | 'labelled';
@@ -39,8 +41,8 @@ export interface Runtime {
 }
 
 /**
- * Starts an engine over a SQLite file. What was acquired is let go again when a later step fails.
- * @throws StoreError, EgressConfigError, ListenError
+ * Starts an engine over a store. What was acquired is let go again when a later step fails.
+ * @throws StoreError, EgressConfigError, ListenError, CliError
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { log, rooms } = options;
@@ -57,11 +59,13 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   };
   try {
-    const store = await openSqliteStore({ path: options.storePath, clock: systemClock, log });
+    const store = await openStore(options.store, { clock: systemClock, log, env: options.env });
     releases.push(() => store.close());
-    const lock = acquireEngineLock(options.storePath);
-    // Let go last: the file is ours until everything is written.
-    releases.unshift(() => lock.release());
+    if (options.store.kind === 'sqlite') {
+      const lock = acquireEngineLock(options.store.path);
+      // Let go last: the file is ours until everything is written.
+      releases.unshift(() => lock.release());
+    }
     const guard = new EgressGuard(policy, { clock: systemClock });
     releases.push(() => guard.close());
     const { hookSecrets, backlogMs } = options;
@@ -81,9 +85,16 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
-function processRunner({ storePath, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
+function processRunner({ store, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
+  if (store.kind === 'kubernetes') {
+    throw new CliError(
+      'not built yet',
+      'telos up --run --store kubernetes',
+      'let Kelos run them: use --report',
+    );
+  }
   const keeperPath = fileURLToPath(new URL('./keeper.js', import.meta.url));
-  return createProcessRunner({ directory: runDirectory(storePath), keeperPath, clock: systemClock, log });
+  return createProcessRunner({ directory: runDirectory(store.path), keeperPath, clock: systemClock, log });
 }
 
 function running(

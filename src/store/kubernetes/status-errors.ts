@@ -78,7 +78,8 @@ export function refusedResource(answer: ApiAnswer, subject: Subject, server: str
     case 403:
       return forbidden(answer, status, subject, server);
     default:
-      if (/request is too large/i.test(message))
+      // What the API server takes and etcd does not; the limits of both can be set.
+      if (/request is too large|message larger than max/i.test(message))
         return invalidFaults(subjectText(subject), [{ path: '', message }]);
       return refusedCall(answer, server);
   }

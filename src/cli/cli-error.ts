@@ -45,8 +45,11 @@ export interface Explanation {
 export function explainError(thrown: unknown, debug: boolean): Explanation {
   const { lines, exitCode } = explain(thrown);
   const shown = lines.map((line) => `error: ${escapeControls(line)}`);
-  const { stack } = toError(thrown);
-  return { lines: debug && stack !== undefined && lines.length > 0 ? [...shown, stack] : shown, exitCode };
+  const frames =
+    toError(thrown)
+      .stack?.split('\n')
+      .filter((line) => /^ +at /.test(line)) ?? [];
+  return { lines: debug && lines.length > 0 ? [...shown, ...frames] : shown, exitCode };
 }
 
 function explain(thrown: unknown): Explanation {
@@ -76,7 +79,8 @@ function explainCommander(error: CommanderError): Explanation {
     return { lines: ['no command given: arguments: see it with --help'], exitCode: 2 };
   }
   const [first = '', hint] = error.message.replace(/^error: /, '').split('\n');
-  const what = first.replace(/\.$/, '');
+  // A value glued to an option that does not exist may be a credential.
+  const what = first.replace(/\.$/, '').replace(/^(unknown option '--?[\w-]+)=.*'$/s, "$1'");
   const suggestion = hint?.match(/^\(Did you mean (?:one of )?(.*)\?\)$/)?.[1];
   const remedy = suggestion === undefined ? 'see telos --help' : `did you mean ${suggestion}?`;
   const clear = what.replace(/ is invalid\. (.+)$/, ' is invalid: $1');

@@ -53,9 +53,11 @@ export function parseEgressPolicy(options: EgressOptions): EgressPolicy {
 function parseRule(flag: string, entry: string): OperatorRule {
   const rule = parseOperatorRule(entry);
   if (rule !== undefined) return rule;
+  const url = entry.includes('://') ? parseUrl(entry) : undefined;
   throw new EgressConfigError(
     flag,
-    entry,
+    // Who pastes a chat URL here pastes a credential.
+    url === undefined ? entry : `${url.protocol}//${url.host}/…`,
     'write a CIDR without host bits, an address, a name or *.name, each optionally with :port ([IPv6]:port)',
   );
 }

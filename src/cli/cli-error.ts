@@ -59,6 +59,10 @@ function explain(thrown: unknown): Explanation {
   if (thrown instanceof StoreError && thrown.faults.length > 0) {
     return { lines: thrown.faults.map((fault) => joinFault(fault.path, fault.message)), exitCode: 1 };
   }
+  // Thrown where flags about egress are understood, which is deep inside what they are for.
+  if (thrown instanceof TelosError && thrown.code === 'EgressConfig') {
+    return { lines: [thrown.message], exitCode: 2 };
+  }
   if (thrown instanceof TelosError) return { lines: [thrown.message], exitCode: 1 };
   const system = systemErrorWords(thrown);
   if (system !== undefined) {

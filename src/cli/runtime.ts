@@ -10,6 +10,7 @@ import { type HttpServer, startHttpServer } from '../server/http-server.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../store/store.ts';
+import { exposureWarning } from './exposure.ts';
 import { runDirectory } from './store-location.ts';
 import { version } from './version.ts';
 
@@ -74,6 +75,8 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       report: rooms.report ? { guard, hookSecrets, backlogMs, version } : undefined,
     });
     const server = await startHttpServer({ engine, log, host: options.host, port: options.port });
+    const warning = exposureWarning(options.host, rooms);
+    if (warning !== undefined) log.warn(warning, { url: server.url });
     return running(store, engine, server, release);
   } catch (error) {
     await release();

@@ -55,7 +55,7 @@ export function readList(
       const rows = currentRows(tables, query, after, version, size);
       const last = rows.length < size ? undefined : rows.at(-1);
       for (const candidate of merge(rows, changed, after, last)) {
-        const resource = resolve(tables, query.kind, candidate, version);
+        const resource = resolve(tables, candidate);
         if (resource === undefined || !matchesLabels(query.selector, resource.metadata.labels)) continue;
         if (items.length === limit) {
           const { namespace, name } = items[limit - 1]?.metadata ?? candidate;
@@ -70,7 +70,8 @@ export function readList(
 }
 
 interface Candidate extends Key {
-  readonly rv?: number;
+  /** 0 when it was not there. */
+  readonly rv: number;
   readonly json?: string;
 }
 
@@ -110,22 +111,26 @@ function currentRows(
   );
 }
 
-/** Keys that changed after the version. */
-function changedKeys(tables: Tables, { kind, namespace }: ListQuery, version: number): Key[] {
+/** Keys that changed after the version, with the version that each had then. */
+function changedKeys(tables: Tables, { kind, namespace }: ListQuery, version: number): Candidate[] {
   // The plus keeps SQLite from walking the index of the whole kind: what changed lately is the shorter way.
-  return tables.connection
-    .all<{ namespace: string; name: string }>(
-      'SELECT DISTINCT namespace, name FROM revision WHERE rv > ? AND +kind = ?',
-      version,
-      kind,
-    )
-    .filter((key) => namespace === undefined || key.namespace === namespace);
+  return (
+    tables.connection
+      // A bare column beside min() is of the row that has the minimum: the first change says what it superseded.
+      .all<{ namespace: string; name: string; prev: number; first: number }>(
+        'SELECT namespace, name, prev, min(rv) AS first FROM revision WHERE rv > ? AND +kind = ? GROUP BY namespace, name',
+        version,
+        kind,
+      )
+      .filter((key) => namespace === undefined || key.namespace === namespace)
+      .map(({ namespace, name, prev }) => ({ namespace, name, rv: prev }))
+  );
 }
 
 /** Puts the changed keys of (after, last] among the rows. */
 function merge(
   rows: readonly Candidate[],
-  changed: readonly Key[],
+  changed: readonly Candidate[],
   after: Key | undefined,
   last: Key | undefined,
 ): readonly Candidate[] {
@@ -137,14 +142,8 @@ function merge(
   return within.length === 0 ? rows : [...rows, ...within].sort(compareKeys);
 }
 
-function resolve(
-  tables: Tables,
-  kind: Kind,
-  candidate: Candidate,
-  version: number,
-): StoredResource | undefined {
-  const { rv, json } = candidate;
-  if (rv === undefined || json === undefined) return tables.readAsOf(kind, candidate, version);
+function resolve(tables: Tables, { rv, json }: Candidate): StoredResource | undefined {
+  if (json === undefined) return rv === 0 ? undefined : tables.readVersion(rv);
   return tables.cache.get(rv) ?? decodeResource(json, rv);
 }
 

@@ -64,6 +64,8 @@ export interface RevisionRow {
   readonly kind: Kind;
   readonly namespace: string;
   readonly name: string;
+  /** The version that this one supersedes; 0 for an addition. */
+  readonly prev: number;
   readonly json: string;
 }
 

@@ -45,33 +45,24 @@ export class Tables {
 
   /** A resource as it is now, or undefined. */
   read(kind: Kind, key: Key): StoredResource | undefined {
-    const rv = this.versionOf(kind, key);
-    if (rv === undefined) return undefined;
-    const cached = this.cache.get(rv);
-    if (cached !== undefined) return cached;
-    const row = this.connection.first<{ rv: number; json: string }>(
-      'SELECT rv, json FROM object JOIN revision USING (rv) WHERE object.kind = ? AND object.namespace = ? AND object.name = ?',
-      kind,
-      key.namespace,
-      key.name,
-    );
-    if (row === undefined) return undefined;
-    const resource = decodeResource(row.json, row.rv);
-    this.cache.put(row.rv, resource, row.json.length);
-    return resource;
+    // Another process may take the row away between the two reads: then look once more.
+    for (;;) {
+      const rv = this.versionOf(kind, key);
+      if (rv === undefined) return undefined;
+      const resource = this.readVersion(rv, 'keep');
+      if (resource !== undefined) return resource;
+    }
   }
 
-  /** A resource as it was at a version, or undefined when it was not there. */
-  readAsOf(kind: Kind, key: Key, version: number): StoredResource | undefined {
-    const row = this.connection.first<{ rv: number; type: string; json: string }>(
-      'SELECT rv, type, json FROM revision WHERE kind = ? AND namespace = ? AND name = ? AND rv <= ? ORDER BY rv DESC LIMIT 1',
-      kind,
-      key.namespace,
-      key.name,
-      version,
-    );
-    if (row === undefined || row.type === 'D') return undefined;
-    return this.cache.get(row.rv) ?? decodeResource(row.json, row.rv);
+  /** The state that a version is, or undefined when it is no longer kept. */
+  readVersion(rv: number, keep?: 'keep'): StoredResource | undefined {
+    const cached = this.cache.get(rv);
+    if (cached !== undefined) return cached;
+    const json = this.connection.first<{ json: string }>('SELECT json FROM revision WHERE rv = ?', rv)?.json;
+    if (json === undefined) return undefined;
+    const resource = decodeResource(json, rv);
+    if (keep !== undefined) this.cache.put(rv, resource, json.length);
+    return resource;
   }
 
   /** Changes in (after, upTo], oldest first; of all kinds, or of one. */
@@ -79,19 +70,19 @@ export class Tables {
     const rows =
       kind === undefined
         ? this.connection.all<RevisionRow & Record<string, string | number>>(
-            'SELECT rv, type, kind, namespace, name, json FROM revision WHERE rv > ? AND rv <= ? ORDER BY rv LIMIT ?',
+            'SELECT rv, type, kind, namespace, name, prev, json FROM revision WHERE rv > ? AND rv <= ? ORDER BY rv LIMIT ?',
             after,
             upTo,
             limit,
           )
         : this.connection.all<RevisionRow & Record<string, string | number>>(
-            'SELECT rv, type, kind, namespace, name, json FROM revision WHERE rv > ? AND rv <= ? AND +kind = ? ORDER BY rv LIMIT ?',
+            'SELECT rv, type, kind, namespace, name, prev, json FROM revision WHERE rv > ? AND rv <= ? AND +kind = ? ORDER BY rv LIMIT ?',
             after,
             upTo,
             kind,
             limit,
           );
-    return rows.map((row) => new Revision(row, () => this.readAsOf(row.kind, row, row.rv - 1)));
+    return rows.map((row) => new Revision(row, () => this.readVersion(row.prev)));
   }
 
   #number(sql: string): number {

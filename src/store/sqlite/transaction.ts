@@ -38,12 +38,9 @@ export class Transaction {
   }
 
   read(kind: Kind, key: Key): StoredResource | undefined {
-    if (this.#versions.size > 0) {
-      const rv = this.#tables.versionOf(kind, key);
-      const written = rv === undefined ? undefined : this.#versions.get(rv);
-      if (rv === undefined || written !== undefined) return written;
-    }
-    return this.#tables.read(kind, key);
+    const rv = this.#tables.versionOf(kind, key);
+    if (rv === undefined) return undefined;
+    return this.#versions.get(rv) ?? this.#tables.readVersion(rv, 'keep');
   }
 
   /** Stores a new state. Returns it with its version. */
@@ -155,7 +152,7 @@ export class Transaction {
     if (upTo <= from) return false;
     this.#isChanged = true;
     connection.run(
-      'DELETE FROM revision WHERE rv IN (SELECT old.rv FROM revision AS new CROSS JOIN revision AS old ON old.kind = new.kind AND old.namespace = new.namespace AND old.name = new.name AND old.rv < new.rv WHERE new.rv > ? AND new.rv <= ?)',
+      'DELETE FROM revision WHERE rv IN (SELECT prev FROM revision WHERE rv > ? AND rv <= ?)',
       from,
       upTo,
     );
@@ -164,13 +161,18 @@ export class Transaction {
     return upTo === from + limit;
   }
 
-  #isAbsent(owner: { apiVersion: string; kind: string; uid: string }, namespace: string): boolean {
+  #isAbsent(
+    owner: { apiVersion: string; kind: string; name: string; uid: string },
+    namespace: string,
+  ): boolean {
     if (!isKept(owner)) return false;
-    const row = this.#tables.connection.first<{ kind: string; namespace: string }>(
-      'SELECT kind, namespace FROM object WHERE uid = ?',
-      owner.uid,
+    const row = this.#tables.connection.first<{ uid: string }>(
+      'SELECT uid FROM object WHERE kind = ? AND namespace = ? AND name = ?',
+      owner.kind,
+      namespace,
+      owner.name,
     );
-    return row === undefined || row.kind !== owner.kind || row.namespace !== namespace;
+    return row?.uid !== owner.uid;
   }
 
   #append(
@@ -182,17 +184,21 @@ export class Transaction {
     this.#isChanged = true;
     const { kind, metadata } = after;
     const { namespace, name } = metadata;
+    const prev = before === undefined ? 0 : Number(before.metadata.resourceVersion);
     const { rowid: rv } = this.#tables.connection.run(
-      'INSERT INTO revision (kind, namespace, name, type, at, json) VALUES (?, ?, ?, ?, ?, ?)',
+      'INSERT INTO revision (kind, namespace, name, type, prev, at, json) VALUES (?, ?, ?, ?, ?, ?, ?)',
       kind,
       namespace,
       name,
       type,
+      prev,
       this.#now,
       json,
     );
     const resource = withVersion(after, rv);
-    this.revisions.push(new Revision({ rv, type, kind, namespace, name, json }, () => before, resource));
+    this.revisions.push(
+      new Revision({ rv, type, kind, namespace, name, prev, json }, () => before, resource),
+    );
     return resource;
   }
 

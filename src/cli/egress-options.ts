@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { EgressOptions, EgressPolicy } from '../egress/policy.ts';
 import { collectList } from './flags.ts';
-import { readNamedFile } from './naming-path.ts';
+import { readBounded } from './naming-path.ts';
 
 /** The flags that say where Telos may connect. */
 export interface EgressFlags {
@@ -40,9 +40,14 @@ export async function readEgressOptions(flags: EgressFlags): Promise<EgressOptio
     deny: egressDeny ?? [],
     ...(egressProxy === undefined ? {} : { proxy: egressProxy }),
     ...(egressNat64Prefix === undefined ? {} : { nat64Prefix: egressNat64Prefix }),
-    ...(caFile === undefined ? {} : { caFile, caPem: await readNamedFile('--ca-file', caFile) }),
+    ...(caFile === undefined ? {} : { caFile, caPem: await readCaFile(caFile) }),
     ...(dnsServer === undefined ? {} : { dnsServers: dnsServer }),
   };
+}
+
+async function readCaFile(path: string): Promise<string> {
+  const bytes = await readBounded(path, `--ca-file ${path}`, 'name a file of certificates in PEM form');
+  return bytes.toString('utf8');
 }
 
 /** The policy that the flags make. @throws EgressConfigError naming the flag and the entry that is wrong */

@@ -8,10 +8,12 @@ import { createEngine, type Engine } from '../engine.ts';
 import { createProcessRunner } from '../run/process/process-runner.ts';
 import { type HttpServer, startHttpServer } from '../server/http-server.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
+import { openThreadedStore } from '../store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { CliError } from './cli-error.ts';
+import { exposureWarning } from './exposure.ts';
 import { runDirectory, type StoreLocation } from './store-location.ts';
-import { openStore } from './store-option.ts';
+import { makeDefaultFolder, openStore } from './store-option.ts';
 import { version } from './version.ts';
 
 export interface RuntimeOptions {
@@ -59,7 +61,8 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   };
   try {
-    const store = await openStore(options.store, { clock: systemClock, log, env: options.env });
+    const lost = new AbortController();
+    const store = await openEngineStore(options, (error) => lost.abort(error));
     releases.push(() => store.close());
     if (options.store.kind === 'sqlite') {
       const lock = acquireEngineLock(options.store.path);
@@ -78,11 +81,29 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       report: rooms.report ? { guard, hookSecrets, backlogMs, version } : undefined,
     });
     const server = await startHttpServer({ engine, log, host: options.host, port: options.port });
-    return running(store, engine, server, release);
+    const warning = exposureWarning(options.host, rooms);
+    if (warning !== undefined) log.warn(warning, { url: server.url });
+    return running({ store, engine, server, lost: lost.signal, release });
   } catch (error) {
     await release();
     throw error;
   }
+}
+
+/** A file is worked on in a thread of its own, so that the engine never waits for the disk. */
+async function openEngineStore(
+  options: RuntimeOptions,
+  onLost: (error: Error) => void,
+): Promise<ResourceStore> {
+  const { store: location, log, env } = options;
+  if (location.kind === 'kubernetes') return openStore(location, { clock: systemClock, log, env });
+  await makeDefaultFolder(location);
+  return openThreadedStore({
+    path: location.path,
+    log,
+    threadPath: besideProgram('store-thread.js'),
+    onLost,
+  });
 }
 
 function processRunner({ store, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
@@ -93,21 +114,31 @@ function processRunner({ store, log }: RuntimeOptions): ReturnType<typeof create
       'let Kelos run them: use --report',
     );
   }
-  const keeperPath = fileURLToPath(new URL('./keeper.js', import.meta.url));
+  const keeperPath = besideProgram('keeper.js');
   return createProcessRunner({ directory: runDirectory(store.path), keeperPath, clock: systemClock, log });
 }
 
-function running(
-  store: ResourceStore,
-  engine: Engine,
-  server: HttpServer,
-  release: () => Promise<void>,
-): Runtime {
+/** The path of another program that is shipped in the same folder. */
+function besideProgram(name: string): string {
+  return fileURLToPath(new URL(`./${name}`, import.meta.url));
+}
+
+interface Parts {
+  readonly store: ResourceStore;
+  readonly engine: Engine;
+  readonly server: HttpServer;
+  /** Aborts when the store's thread ends against its will. */
+  readonly lost: AbortSignal;
+  readonly release: () => Promise<void>;
+}
+
+function running({ store, engine, server, lost, release }: Parts): Runtime {
   const stopping = new AbortController();
-  const working = engine.run(stopping.signal);
+  const working = engine.run(AbortSignal.any([stopping.signal, lost]));
   const ended = (async () => {
     try {
       await working;
+      lost.throwIfAborted();
     } finally {
       await server.close();
       await release();

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { dnsLabel } from '../api/meta.ts';
 import type { Clock } from '../base/clock.ts';
 import { type Logger, silentLogger } from '../base/log.ts';
+import { parseLabelSelector } from '../store/label-selector.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { UsageError } from './cli-error.ts';
@@ -19,10 +20,25 @@ export async function openStore(
     const { openKubernetesStore } = await import('../store/kubernetes/kubernetes-store.ts');
     return openKubernetesStore({ context: location.context, ...options });
   }
-  // A path that somebody chose is theirs to make; a typing error must not leave folders behind.
-  if (location.isDefault) await mkdir(dirname(location.path), { recursive: true, mode: 0o700 });
+  await makeDefaultFolder(location);
   const { clock, log } = options;
   return openSqliteStore({ path: location.path, clock, log });
+}
+
+/** A path that somebody chose is theirs to make; a typing error must not leave folders behind. */
+export async function makeDefaultFolder(
+  location: StoreLocation & { readonly kind: 'sqlite' },
+): Promise<void> {
+  if (location.isDefault) await mkdir(dirname(location.path), { recursive: true, mode: 0o700 });
+}
+
+function checkSelector(selector: string | undefined): void {
+  try {
+    parseLabelSelector(selector);
+  } catch (thrown) {
+    const remedy = 'write labels such as a=b,c!=d,e in (f,g),!h';
+    throw new UsageError('not a label selector', `--selector '${selector}'`, remedy, { cause: thrown });
+  }
 }
 
 /** Opens the store for one command and closes it whatever happens. */
@@ -38,6 +54,7 @@ export async function withStore<T>(
       'use at most 63 lower-case letters, digits and dashes',
     );
   }
+  checkSelector(context.options.selector);
   const store = await openStore(location, { clock: context.clock, log: silentLogger, env: context.env });
   try {
     return await use(store);

@@ -4,19 +4,28 @@ import { isJsonObject, type JsonObject } from '../base/json.ts';
 import { StoreError } from './errors.ts';
 import { invalid } from './refusals.ts';
 
-/** Copies what somebody handed over into plain JSON, so that later changes to it do not matter. */
-export function plainJson(value: unknown): JsonObject {
-  let copy: unknown;
+/** What somebody handed over as JSON text: later changes to it do not matter. @throws StoreError `Invalid` */
+export function toJsonText(value: unknown): string {
   try {
-    copy = JSON.parse(JSON.stringify(value) ?? 'null');
+    return JSON.stringify(value) ?? 'null';
   } catch (thrown) {
     throw new StoreError('Invalid', 'the resource is not JSON (a cycle or a bigint is in it)', {
       cause: thrown,
       faults: [{ path: '', message: 'is not JSON' }],
     });
   }
-  if (!isJsonObject(copy)) throw invalid('', 'a resource is an object');
-  return copy;
+}
+
+/** The object that a text of `toJsonText` holds. @throws StoreError `Invalid` when it holds something else */
+export function parseObject(text: string): JsonObject {
+  const value: unknown = JSON.parse(text);
+  if (!isJsonObject(value)) throw invalid('', 'a resource is an object');
+  return value;
+}
+
+/** Copies what somebody handed over into plain JSON. @throws StoreError `Invalid` */
+export function plainJson(value: unknown): JsonObject {
+  return parseObject(toJsonText(value));
 }
 
 /** The kind of a written resource. @throws StoreError `Invalid` when there is no such kind. */

@@ -3,7 +3,7 @@ import { type Kind, kinds } from '../../api/kinds.ts';
 import type { ObjectMeta, StoredMeta } from '../../api/meta.ts';
 import { rfc3339 } from '../../base/text.ts';
 import { conflict, invalid } from '../refusals.ts';
-import type { StoredResource } from './revision.ts';
+import type { StoredResource } from './state.ts';
 
 /** The characters Kubernetes makes names of: no vowels, so that no words come out. */
 const nameCharacters = 'bcdfghjklmnpqrstvwxz2456789';

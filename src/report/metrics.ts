@@ -16,6 +16,7 @@ export interface ReportGauges {
   readonly attemptsUnderWay: () => number;
   readonly recorderDepth: () => number;
   readonly recorderUnrecorded: () => number;
+  readonly oldestUnrecordedSeconds: () => number;
 }
 
 /** Registers the metrics of the room. */
@@ -75,4 +76,9 @@ export function reportGauges(registry: Registry, gauges: ReportGauges): void {
   gauge('telos_delivery_attempts_under_way', 'Attempts under way now.', gauges.attemptsUnderWay);
   gauge('telos_recorder_queue_depth', 'Tasks that wait for the recorder.', gauges.recorderDepth);
   gauge('telos_recorder_unrecorded', 'Tasks that need the recorder.', gauges.recorderUnrecorded);
+  gauge(
+    'telos_recorder_oldest_unrecorded_seconds',
+    'Time since the terminal phase was seen that has waited longest to be recorded.',
+    gauges.oldestUnrecordedSeconds,
+  );
 }

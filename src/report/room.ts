@@ -26,7 +26,7 @@ const defaultLateOutputsMs = 35_000;
 
 /** The room that tells the world: outcomes become Deliveries, Deliveries become POSTs. */
 export interface ReportRoom extends Room {
-  /** Whether every Task that had ended unrecorded when the room started is recorded. */
+  /** Whether every Task that had ended unrecorded when the room started is recorded, or has failed to be once. */
   readonly caughtUp: boolean;
   /** Resolves as soon as it is. @throws the signal's reason when it aborts first */
   untilCaughtUp(signal: AbortSignal): Promise<void>;
@@ -46,6 +46,7 @@ export function createReportRoom(deps: RoomDeps, settings: ReportSettings): Repo
     attemptsUnderWay: () => dispatcher.underWay,
     recorderDepth: () => recorder.depth,
     recorderUnrecorded: () => recorder.unrecorded,
+    oldestUnrecordedSeconds: () => recorder.oldestUnrecordedSeconds,
   });
   return {
     get caughtUp() {

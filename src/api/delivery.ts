@@ -122,7 +122,8 @@ export const DeliverySchema = z
     kind: z.literal('Delivery'),
     metadata: ObjectMeta,
     spec: DeliverySpec,
-    status: DeliveryStatus.optional(),
+    // Said from the start, so that a list shows it before the first attempt.
+    status: DeliveryStatus.optional().meta({ default: { phase: 'Pending' } }),
   })
   .describe('The durable record that one hook must be told about one terminal run of one Task.');
 

@@ -24,7 +24,7 @@ describe('a filter', () => {
   });
 
   it.each([
-    "task.message.split('').all(c, task.results['response'].matches('(a|b|ab)*c') || true)",
+    "task.message.split('').all(c, task.results['response'].upperAscii().lowerAscii().upperAscii() != '')",
     "task.message.split('').all(a, task.results['response'].split('a', 9000).size() > 0)",
   ])('that would take for ever is stopped: %s', (expression) => {
     const filters = new Filters();

@@ -112,6 +112,12 @@ export const DeliveryStatus = z.object({
   reason: DeliveryReason.optional(),
   message: z.string().optional(),
   settledAt: Time.optional(),
+  goneUrlVersion: z
+    .string()
+    .optional()
+    .describe(
+      'Of a URL in a Secret that answered 410: the version of the Secret. While it lasts, so does the 410.',
+    ),
   redelivered: z.string().optional().describe('The last value of annotation telos.dev/redeliver acted on.'),
 });
 export type DeliveryStatus = z.infer<typeof DeliveryStatus>;

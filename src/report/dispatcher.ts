@@ -82,7 +82,7 @@ export class Dispatcher {
     this.#metrics = metrics;
     this.#firstSight = firstSight;
     this.#agenda = new Agenda(deps.clock, () => this.#pump());
-    this.#gone = new GoneUrls(deps.informers, deps.clock);
+    this.#gone = new GoneUrls(deps.informers, deps.clock, attempts.secrets);
     this.#view = deps.informers.of('Delivery').view({
       select: (delivery) => this.#select(delivery),
       onChange: (change) => this.#onChange(change),
@@ -192,7 +192,7 @@ export class Dispatcher {
     const now = this.#deps.clock.now();
     const step = decideStep(delivery, {
       filter: (expression, payload) => this.#filters.evaluate(expression, payload),
-      isGone: (url) => this.#gone.has(url),
+      isGone: await this.#gone.has(delivery),
     });
     if (step.do === 'settle') {
       await this.#write(text, delivery, settledStatus(delivery, step, now));
@@ -201,11 +201,9 @@ export class Dispatcher {
     const result = await this.#attempt(delivery, step.hook);
     this.#observe(lane, result);
     const time = { nowMs: this.#deps.clock.now(), random: Math.random() };
-    await this.#write(
-      text,
-      delivery,
-      attemptedStatus(delivery, step.hook, result.verdict, result.record, time),
-    );
+    const status = attemptedStatus(delivery, step.hook, result.verdict, result.record, time);
+    const gone = status.reason === 'Gone' ? { goneUrlVersion: result.urlVersion } : {};
+    await this.#write(text, delivery, { ...status, ...gone });
     return undefined;
   }
 

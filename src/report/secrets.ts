@@ -67,6 +67,11 @@ export class StoreSecrets implements SecretSource {
   }
 }
 
+/** What tells one version of a Secret from every other. Says nothing of its values. */
+export function versionOf({ metadata }: Secret): string {
+  return `${metadata.uid}.${metadata.resourceVersion}`;
+}
+
 /** Types whose values are credentials of the cluster itself. */
 const refusedTypes: ReadonlySet<string> = new Set([
   'kubernetes.io/service-account-token',

@@ -69,7 +69,7 @@ describe('a request', () => {
         },
         secretValues: ['Bearer abc', 'application/vnd.me+json'],
         secretHeaders: ['authorization', 'content-type'],
-        secretUrl: false,
+        urlVersion: undefined,
       },
     });
   });
@@ -80,7 +80,7 @@ describe('a request', () => {
     expect(await prepare({ urlFrom, timeoutSeconds: 3 }, [chat])).toMatchObject({
       prepared: {
         request: { url: 'https://chat.example/T1/xyz', timeoutMs: 3_000 },
-        secretUrl: true,
+        urlVersion: `${chat.metadata.uid}.${chat.metadata.resourceVersion}`,
         secretValues: expect.arrayContaining(['https://chat.example/T1/xyz', '/T1/xyz']),
       },
     });

@@ -402,6 +402,52 @@ describe('a receiver in trouble', () => {
     expect((await end('z', '2026-01-03T03:04:00Z')).status?.phase).toBe('Delivered');
   });
 
+  it('that is gone for good is told again as soon as what is sent again arrives', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 410 });
+    house.start();
+    const end = async (name: string): Promise<Delivery> => {
+      await create(name, [{ name, webhook: { url: `${receiver.url}/gone` } }]);
+      await house.setStatus(name, failed);
+      return house.delivery(name, settled);
+    };
+    const first = await end('x');
+    expect((await end('y')).status).toMatchObject({ phase: 'Skipped', reason: 'Gone' });
+    receiver.answer = () => ({ status: 200 });
+    await redeliver(house.store, keyOf(first), house.clock);
+    await house.delivery('x', ({ status }) => status?.phase === 'Delivered');
+    expect((await end('z')).status?.phase).toBe('Delivered');
+  });
+
+  it('that is gone for good at a URL in a Secret is left alone until the Secret changes', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = ({ path }) => ({ status: path === '/c4n4ry-old' ? 410 : 200 });
+    const secret = await house.store.create<'Secret'>({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'chat', namespace: 'default' },
+      data: { url: Buffer.from(`${receiver.url}/c4n4ry-old`).toString('base64') },
+    });
+    const end = async (name: string): Promise<Delivery> => {
+      await create(name, [{ name, webhook: { urlFrom: { secretKeyRef: { name: 'chat', key: 'url' } } } }]);
+      await house.setStatus(name, failed);
+      return house.delivery(name, settled);
+    };
+    const first = house.start();
+    expect((await end('x')).status).toMatchObject({ phase: 'Failed', reason: 'Gone' });
+    await first.stop();
+    house.start();
+    expect((await end('y')).status).toMatchObject({ phase: 'Skipped', reason: 'Gone' });
+    await house.store.patch('Secret', keyOf(secret), {
+      data: { url: Buffer.from(`${receiver.url}/new`).toString('base64') },
+    });
+    // Secrets are read anew after two seconds.
+    house.clock.advance(3_000);
+    expect((await end('z')).status?.phase).toBe('Delivered');
+    expect(receiver.requests.map(({ path }) => path)).toEqual(['/c4n4ry-old', '/new']);
+    expect(JSON.stringify(await house.deliveries())).not.toContain('c4n4ry');
+  });
+
   it('makes no other receiver wait, however many Deliveries it holds up', async () => {
     const hanging = await house.receiver();
     const well = await house.receiver();

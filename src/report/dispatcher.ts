@@ -94,6 +94,16 @@ export class Dispatcher {
     return this.#view.size;
   }
 
+  /** Deliveries that are due and wait for their turn, or for their origin. */
+  get waiting(): number {
+    return this.#agenda.waiting;
+  }
+
+  /** Origins that are left alone because they fail again and again, or only probed. */
+  get sickOrigins(): number {
+    return this.#agenda.sickOrigins;
+  }
+
   get underWay(): number {
     return this.#agenda.underWay;
   }

@@ -43,6 +43,8 @@ export function createReportRoom(deps: RoomDeps, settings: ReportSettings): Repo
   const dispatcher = new Dispatcher(deps, settings, attempts, metrics, firstSight);
   reportGauges(deps.metrics, {
     pendingDeliveries: () => dispatcher.pending,
+    dueDeliveries: () => dispatcher.waiting,
+    sickOrigins: () => dispatcher.sickOrigins,
     attemptsUnderWay: () => dispatcher.underWay,
     recorderDepth: () => recorder.depth,
     recorderUnrecorded: () => recorder.unrecorded,

@@ -15,3 +15,46 @@ it('gives a key one turn only, although the wall clock was set back while it wai
   expect(agenda.take()).toBeUndefined();
   agenda.disarm();
 });
+
+it('keeps nothing of origins that were sick once and have nothing waiting any more', () => {
+  const clock = new ManualClock();
+  const agenda = new Agenda(clock, () => {});
+  for (let index = 0; index < 20_000; index += 1) {
+    agenda.observe(`https://o${index}.example`, { health: 'sick', pauseMs: index % 2 === 0 ? 5_000 : 0 });
+    agenda.arm();
+    clock.advance(1_000);
+  }
+  agenda.disarm();
+  // An hour's worth, at one a second, twice over; not five hours'.
+  expect(agenda.kept).toBeLessThan(8_000);
+});
+
+it('keeps one note of when a sick origin is looked at again, however long it is sick', () => {
+  const clock = new ManualClock();
+  const agenda = new Agenda(clock, () => {});
+  const lane = 'https://a.example';
+  for (let attempts = 0; attempts < 16; attempts += 1) {
+    agenda.observe(lane, { health: 'sick', pauseMs: 5_000 + attempts });
+    clock.advance(1);
+  }
+  for (let probes = 0; probes < 200; probes += 1) {
+    agenda.arm();
+    clock.advance(600_000);
+    agenda.observe(lane, { health: 'sick', pauseMs: 5_000 });
+  }
+  agenda.disarm();
+  expect(agenda.kept).toBeLessThanOrEqual(3);
+  expect(agenda.sickOrigins).toBe(1);
+});
+
+it('sends again to an origin that it had forgotten while its lane was closed', () => {
+  const clock = new ManualClock();
+  const agenda = new Agenda(clock, () => {});
+  const sick = { health: 'sick', pauseMs: 0 } as const;
+  for (let attempts = 0; attempts < 5; attempts += 1) agenda.observe('https://a.example', sick);
+  clock.advance(4_000_000);
+  for (let index = 0; index < 2_000; index += 1) agenda.observe(`https://o${index}.example`, sick);
+  agenda.put('default/d', 'https://a.example', clock.now());
+  agenda.put('default/e', 'https://a.example', clock.now());
+  expect([agenda.take()?.key, agenda.take()?.key]).toEqual(['default/d', 'default/e']);
+});

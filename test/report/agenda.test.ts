@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Agenda } from '../../src/report/agenda.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -57,4 +58,43 @@ it('sends again to an origin that it had forgotten while its lane was closed', (
   agenda.put('default/d', 'https://a.example', clock.now());
   agenda.put('default/e', 'https://a.example', clock.now());
   expect([agenda.take()?.key, agenda.take()?.key]).toEqual(['default/d', 'default/e']);
+});
+
+it('makes no origin wait for the sickness of another, in whatever order all of it comes', () => {
+  const well = 'https://well.example';
+  const event = fc.record({
+    origin: fc.constantFrom('https://a.example', 'https://b.example', 'https://c.example', well),
+    does: fc.constantFrom('hang', 'fail', 'pause', 'wait'),
+  });
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 200 }), (events) => {
+      const clock = new ManualClock();
+      const agenda = new Agenda(clock, () => {});
+      let key = 0;
+      for (const { origin, does } of events) {
+        if (does === 'wait') clock.advance(20_000);
+        key += 1;
+        agenda.put(`d${key}`, origin, clock.now());
+        const taken = agenda.take();
+        agenda.arm();
+        if (taken === undefined || does === 'hang') continue;
+        if (taken.lane !== well)
+          agenda.observe(taken.lane, { health: 'sick', pauseMs: does === 'pause' ? 3_600_000 : 0 });
+        agenda.done(taken.lane);
+      }
+      agenda.disarm();
+      // However many of the others hang, wait or are paused: what is well has its turn within a round of them.
+      agenda.put('well', well, clock.now());
+      const lanes: string[] = [];
+      for (let next = agenda.take(); next !== undefined; next = agenda.take()) {
+        lanes.push(next.lane);
+        if (next.lane === well) break;
+      }
+      const before = lanes.slice(0, -1);
+      const hangsItself = events.filter(({ origin }) => origin === well).length >= 16;
+      if (!hangsItself) expect(lanes.at(-1)).toBe(well);
+      expect(before.length).toBeLessThanOrEqual(3);
+    }),
+    { numRuns: 200 },
+  );
 });

@@ -376,6 +376,31 @@ describe('a receiver in trouble', () => {
     expect(await recover(house.store, { sinceMs: 60_000 }, house.clock)).toEqual([]);
   });
 
+  it('is recovered from although one of what failed is removed meanwhile', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 400 });
+    const { stop } = house.start();
+    for (const name of ['x', 'y']) {
+      await create(name, [{ name, webhook: { url: receiver.url } }]);
+      await house.setStatus(name, failed);
+      await house.delivery(name, settled);
+    }
+    await stop();
+    const removing = new Proxy(house.store, {
+      get(store, name: keyof ResourceStore) {
+        const method = store[name].bind(store) as (...args: unknown[]) => Promise<unknown>;
+        if (name !== 'list') return method;
+        return async (...args: unknown[]) => {
+          const page = await method(...args);
+          const x = (await house.deliveries()).find(({ spec }) => spec.hook.name === 'x');
+          if (x !== undefined) await house.store.delete('Delivery', keyOf(x));
+          return page;
+        };
+      },
+    });
+    expect(await recover(removing, { sinceMs: 60_000 }, house.clock)).toMatchObject([{ hook: 'y' }]);
+  });
+
   it('that is gone for good is left alone for a day, also after a restart', async () => {
     const receiver = await house.receiver();
     receiver.answer = () => ({ status: 410 });

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { Delivery } from '../api/delivery.ts';
+import type { Delivery, DeliveryReason } from '../api/delivery.ts';
 import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
 import { isStoreError } from '../store/errors.ts';
@@ -32,6 +32,13 @@ interface Unsettled {
   readonly dueAt: number;
   readonly version: number;
 }
+
+/** Reasons that stay until somebody changes a Secret. */
+const mendedByPeople: ReadonlySet<DeliveryReason> = new Set([
+  'SecretNotFound',
+  'SecretNotAllowed',
+  'InvalidHeader',
+]);
 
 /** So many whole Deliveries are kept for an attempt that is due now; others are read when their turn comes. */
 const maxWarm = 1024;
@@ -214,6 +221,7 @@ export class Dispatcher {
     const status = attemptedStatus(delivery, step.hook, result.verdict, result.record, time);
     const gone = status.reason === 'Gone' ? { goneUrlVersion: result.urlVersion } : {};
     await this.#write(text, delivery, { ...status, ...gone });
+    this.#sayIfStuck(delivery, status);
     return undefined;
   }
 
@@ -272,6 +280,19 @@ export class Dispatcher {
     if (written === undefined) return;
     this.#known.set(text, Number(written.metadata.resourceVersion));
     this.#sayIfSettled(delivery, status);
+  }
+
+  /** Says at once what no waiting mends: 28 hours later is too late to hear of a missing Secret. */
+  #sayIfStuck(delivery: Delivery, { phase, reason, message, attemptCount }: StatusPatch): void {
+    if (phase !== 'Retrying' || attemptCount !== 1 || !reason || !mendedByPeople.has(reason)) return;
+    const { task, hook } = delivery.spec;
+    const { namespace } = delivery.metadata;
+    this.#deps.events.record(
+      { kind: 'Task', namespace, name: task.name, uid: task.uid },
+      'Warning',
+      'DeliveryWaits',
+      `hook ${hook.name} cannot be told yet: ${reason}: ${message}`,
+    );
   }
 
   #sayIfSettled(delivery: Delivery, { phase, reason, message }: StatusPatch): void {

@@ -563,13 +563,14 @@ describe('Secrets', () => {
     expect(kept).not.toContain('c4n4ry');
   });
 
-  it('that are missing are waited for', async () => {
+  it('that are missing are waited for, and asked for at once', async () => {
     const receiver = await house.receiver();
-    house.start();
+    const { stop } = house.start();
     await create('fix-7', [{ name: 'a', webhook: { url: receiver.url, secretRef: { name: 'late' } } }]);
     await house.setStatus('fix-7', failed);
     const waiting = await house.delivery('a', ({ status }) => status?.phase === 'Retrying');
     expect(waiting.status?.attempts?.[0]).toMatchObject({ reason: 'SecretNotFound' });
+    expect(await house.task('fix-7', marked('Failed')).then(held)).toBe(false);
     await house.store.create<'Secret'>({
       apiVersion: 'v1',
       kind: 'Secret',
@@ -579,6 +580,11 @@ describe('Secrets', () => {
     house.clock.advance(6_000);
     await house.delivery('a', settled);
     expect(receiver.requests[0]?.headers).toMatchObject({ 'x-key': 'value', 'telos-attempt': '2' });
+    await stop();
+    const said = (await house.store.list('Event')).items.filter(({ reason }) => reason === 'DeliveryWaits');
+    expect(said.map(({ message }) => message)).toEqual([
+      'hook a cannot be told yet: SecretNotFound: there is no Secret late in namespace default; create it',
+    ]);
   });
 });
 

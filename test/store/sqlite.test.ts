@@ -115,7 +115,7 @@ describe('the file', () => {
     database.pragma('user_version = 99');
     database.close();
     const error = await refused('Unavailable', openStore());
-    expect(error.message).toContain('was written by a newer Telos (version 99, this one knows 1)');
+    expect(error.message).toContain('was written by a newer Telos (version 99, this one knows 2)');
     expect(error.message).toContain('upgrade Telos or use another file');
   });
 

@@ -1,9 +1,9 @@
 import type { Kind } from '../../api/kinds.ts';
 import { type LabelSelector, matchesLabels } from '../label-selector.ts';
+import { gone, invalid } from '../refusals.ts';
 import type { Key } from '../store.ts';
 import type { SqlValue } from './connection.ts';
-import { gone, invalid } from './refusals.ts';
-import { decodeResource, type StoredResource } from './revision.ts';
+import { State } from './state.ts';
 import type { Tables } from './tables.ts';
 
 /** What a list asks for. */
@@ -20,7 +20,7 @@ export interface ListPosition {
 }
 
 export interface ListPart {
-  readonly items: readonly StoredResource[];
+  readonly items: readonly State[];
   /** The state that the items are of. */
   readonly version: number;
   /** Where the rest begins; undefined when there is none. */
@@ -49,19 +49,18 @@ export function readList(
     if (version > current) throw gone('the token is from another store');
     const changed = version === current ? [] : changedKeys(tables, query, version);
     const size = Math.min(batchSize, limit + 1);
-    const items: StoredResource[] = [];
+    const items: State[] = [];
     let after = from?.after;
+    let taken: Key | undefined;
     for (;;) {
       const rows = currentRows(tables, query, after, version, size);
       const last = rows.length < size ? undefined : rows.at(-1);
       for (const candidate of merge(rows, changed, after, last)) {
-        const resource = resolve(tables, query.kind, candidate, version);
-        if (resource === undefined || !matchesLabels(query.selector, resource.metadata.labels)) continue;
-        if (items.length === limit) {
-          const { namespace, name } = items[limit - 1]?.metadata ?? candidate;
-          return { items, version, next: { version, after: { namespace, name } } };
-        }
-        items.push(resource);
+        const state = resolve(tables, candidate);
+        if (state === undefined || !isSelected(state, query.selector)) continue;
+        if (items.length === limit) return { items, version, next: { version, after: taken } };
+        items.push(state);
+        taken = { namespace: candidate.namespace, name: candidate.name };
       }
       if (last === undefined) return { items, version, next: undefined };
       after = last;
@@ -70,7 +69,8 @@ export function readList(
 }
 
 interface Candidate extends Key {
-  readonly rv?: number;
+  /** 0 when it was not there. */
+  readonly rv: number;
   readonly json?: string;
 }
 
@@ -110,22 +110,26 @@ function currentRows(
   );
 }
 
-/** Keys that changed after the version. */
-function changedKeys(tables: Tables, { kind, namespace }: ListQuery, version: number): Key[] {
+/** Keys that changed after the version, with the version that each had then. */
+function changedKeys(tables: Tables, { kind, namespace }: ListQuery, version: number): Candidate[] {
   // The plus keeps SQLite from walking the index of the whole kind: what changed lately is the shorter way.
-  return tables.connection
-    .all<{ namespace: string; name: string }>(
-      'SELECT DISTINCT namespace, name FROM revision WHERE rv > ? AND +kind = ?',
-      version,
-      kind,
-    )
-    .filter((key) => namespace === undefined || key.namespace === namespace);
+  return (
+    tables.connection
+      // A bare column beside min() is of the row that has the minimum: the first change says what it superseded.
+      .all<{ namespace: string; name: string; prev: number; first: number }>(
+        'SELECT namespace, name, prev, min(rv) AS first FROM revision WHERE rv > ? AND +kind = ? GROUP BY namespace, name',
+        version,
+        kind,
+      )
+      .filter((key) => namespace === undefined || key.namespace === namespace)
+      .map(({ namespace, name, prev }) => ({ namespace, name, rv: prev }))
+  );
 }
 
 /** Puts the changed keys of (after, last] among the rows. */
 function merge(
   rows: readonly Candidate[],
-  changed: readonly Key[],
+  changed: readonly Candidate[],
   after: Key | undefined,
   last: Key | undefined,
 ): readonly Candidate[] {
@@ -137,15 +141,13 @@ function merge(
   return within.length === 0 ? rows : [...rows, ...within].sort(compareKeys);
 }
 
-function resolve(
-  tables: Tables,
-  kind: Kind,
-  candidate: Candidate,
-  version: number,
-): StoredResource | undefined {
-  const { rv, json } = candidate;
-  if (rv === undefined || json === undefined) return tables.readAsOf(kind, candidate, version);
-  return tables.cache.get(rv) ?? decodeResource(json, rv);
+function resolve(tables: Tables, { rv, json }: Candidate): State | undefined {
+  if (json === undefined) return rv === 0 ? undefined : tables.readVersion(rv);
+  return tables.cache.get(rv) ?? new State(rv, json);
+}
+
+function isSelected(state: State, selector: LabelSelector): boolean {
+  return selector.length === 0 || matchesLabels(selector, state.resource.metadata.labels);
 }
 
 /** As SQLite orders text: by its UTF-8, which for names (ASCII) is by its units. */

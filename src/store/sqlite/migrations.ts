@@ -1,9 +1,10 @@
 import { StoreError } from '../errors.ts';
 import type { Connection } from './connection.ts';
 import { resources } from './migrations/001-resources.ts';
+import { historyChain } from './migrations/002-history-chain.ts';
 
 /** In order; number n brings the file to version n. Never change one that was released: add another. */
-const migrations: readonly string[] = [resources];
+const migrations: readonly string[] = [resources, historyChain];
 
 /** Stands in the header of every file of ours ("TELO"), so that another program's file is never written to. */
 const applicationId = 0x54454c4f;

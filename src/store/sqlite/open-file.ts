@@ -8,6 +8,7 @@ import { makeFolder } from '../../base/make-folder.ts';
 import { StoreError } from '../errors.ts';
 import { Connection } from './connection.ts';
 import { checkOwnership, migrate } from './migrations.ts';
+import { secondNameOf } from './one-name.ts';
 import { isBusy, toStoreError } from './sqlite-errors.ts';
 
 /** How long opening waits for processes that open, migrate or close the same file. */
@@ -69,6 +70,8 @@ async function prepareFile(file: string, log: Logger): Promise<void> {
   if (present === undefined) return makeFile(file);
   if (present.isDirectory()) throw unavailable(file, 'is a folder; name a file in it, such as telos.db');
   if (!present.isFile()) throw unavailable(file, 'is not a regular file; choose another path');
+  const second = secondNameOf(file, present);
+  if (second !== undefined) throw unavailable(file, second);
   if ((present.mode & 0o077) !== 0) {
     log.warn('other users of this machine may read the store, which holds Secrets: run chmod 600', {
       path: file,

@@ -1,6 +1,7 @@
 import type { Kind } from '../../api/kinds.ts';
 import type { StoredMeta } from '../../api/meta.ts';
 import { deepFreeze } from '../../base/json.ts';
+import { DamagedRowError } from './sqlite-errors.ts';
 
 /** Any resource, as the store sees it: it knows metadata, the rest is the kind's. */
 export interface StoredResource {
@@ -71,7 +72,12 @@ export interface RevisionRow {
 
 /** Reads a stored JSON into a frozen resource. The version is not part of the JSON: it is the row's number. */
 export function decodeResource(json: string, rv: number): StoredResource {
-  const resource = JSON.parse(json) as StoredResource;
+  let resource: StoredResource;
+  try {
+    resource = JSON.parse(json) as StoredResource;
+  } catch (thrown) {
+    throw new DamagedRowError(`version ${rv} is not JSON`, { cause: thrown });
+  }
   return withVersion(resource, rv);
 }
 

@@ -4,7 +4,7 @@ import { abortable } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import { type JsonObject, mergePatch } from '../../base/json.ts';
 import type { Logger } from '../../base/log.ts';
-import { StoreError } from '../errors.ts';
+import { retryLogLevel, StoreError } from '../errors.ts';
 import { parseLabelSelector } from '../label-selector.ts';
 import type {
   CallOptions,
@@ -28,12 +28,13 @@ import {
   writtenKind,
 } from './decide-write.ts';
 import { GarbageCollector } from './garbage-collector.ts';
+import { StoreHealth } from './health.ts';
 import { decodeToken, encodeToken, type ListPosition, readList } from './list-reader.ts';
 import { checkPreconditions, generatedName, writtenMetadata } from './metadata.ts';
 import { openFile } from './open-file.ts';
 import { alreadyExists, invalid, notFound } from './refusals.ts';
 import type { StoredResource } from './revision.ts';
-import { toStoreError } from './sqlite-errors.ts';
+import { isBusy, toStoreError } from './sqlite-errors.ts';
 import { Tables } from './tables.ts';
 import type { Transaction } from './transaction.ts';
 import { type FeedEvent, WatchFeed } from './watch-feed.ts';
@@ -68,16 +69,25 @@ class SqliteStore implements ResourceStore {
   readonly #feed: WatchFeed;
   readonly #garbage: GarbageCollector;
   readonly #compactor: Compactor;
+  readonly #health: StoreHealth;
   #closing: Promise<void> | undefined;
 
   constructor(tables: Tables, { clock, log }: SqliteStoreOptions) {
     this.#tables = tables;
-    this.#writer = new Writer(tables, clock, (transaction) => this.#committed(transaction));
+    this.#health = new StoreHealth(clock, log);
+    this.#writer = new Writer(
+      tables,
+      clock,
+      (transaction) => this.#committed(transaction),
+      (error) => this.#health.failed(error),
+    );
     this.#garbage = new GarbageCollector(this.#writer, (error) =>
-      log.warn('dependents of deleted resources will be removed later', { error: error.message }),
+      log[retryLogLevel(error)]('dependents of deleted resources will be removed later', {
+        error: error.message,
+      }),
     );
     this.#compactor = new Compactor(this.#writer, clock, (error) =>
-      log.warn('old history will be removed later', { error: error.message }),
+      log[retryLogLevel(error)]('old history will be removed later', { error: error.message }),
     );
     this.#feed = new WatchFeed(tables, () => this.#collectForOthers());
     this.#collectForOthers();
@@ -191,6 +201,11 @@ class SqliteStore implements ResourceStore {
   async ping(options: CallOptions = {}): Promise<void> {
     this.#admitCall('Task', options);
     this.#reading(() => this.#tables.compactedVersion());
+    if (this.#health.isDamaged) throw this.#health.trouble;
+    // It reads; whether it writes again is found out by writing.
+    if (this.#health.trouble === undefined) return;
+    const written = this.#writer.write((transaction) => transaction.touch(), options.signal);
+    await (options.signal === undefined ? written : abortable(written, options.signal));
   }
 
   close(): Promise<void> {
@@ -226,6 +241,7 @@ class SqliteStore implements ResourceStore {
   }
 
   #committed(transaction: Transaction): void {
+    if (transaction.isChanged) this.#health.written();
     for (const { type, rv, resource, size, before } of transaction.revisions) {
       if (before !== undefined) this.#tables.cache.drop(Number(before.metadata.resourceVersion));
       if (type !== 'D') this.#tables.cache.put(rv, resource, size);
@@ -255,7 +271,7 @@ class SqliteStore implements ResourceStore {
     try {
       yield* this.#feed.watch({ kind, namespace, selector, from: Number(resourceVersion) }, ended.signal);
     } catch (thrown) {
-      throw toStoreError(thrown, this.#tables.connection.path);
+      throw this.#failure(thrown);
     } finally {
       signal?.removeEventListener('abort', end);
     }
@@ -274,8 +290,15 @@ class SqliteStore implements ResourceStore {
     try {
       return read();
     } catch (thrown) {
-      throw toStoreError(thrown, this.#tables.connection.path);
+      throw this.#failure(thrown);
     }
+  }
+
+  /** What a failed read means; somebody else's lock is no trouble of the file. */
+  #failure(thrown: unknown): Error {
+    const error = toStoreError(thrown, this.#tables.connection.path);
+    if (!isBusy(error.cause)) this.#health.failed(error);
+    return error;
   }
 }
 

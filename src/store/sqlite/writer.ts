@@ -24,15 +24,23 @@ export class Writer {
   readonly #tables: Tables;
   readonly #clock: Clock;
   readonly #onCommit: (transaction: Transaction) => void;
+  readonly #onFailure: (error: Error) => void;
   #queue: Pending[] = [];
   #scheduled = false;
   #busySince: number | undefined;
   #idle: (() => void)[] = [];
 
-  constructor(tables: Tables, clock: Clock, onCommit: (transaction: Transaction) => void) {
+  /** `onFailure` is told of each transaction that could not be. */
+  constructor(
+    tables: Tables,
+    clock: Clock,
+    onCommit: (transaction: Transaction) => void,
+    onFailure: (error: Error) => void,
+  ) {
     this.#tables = tables;
     this.#clock = clock;
     this.#onCommit = onCommit;
+    this.#onFailure = onFailure;
   }
 
   /** Whether nothing waits to be written. */
@@ -138,6 +146,7 @@ export class Writer {
       // What made the transaction fail is what people should hear of; the next BEGIN says if this lasts.
     }
     const error = toStoreError(thrown, connection.path);
+    this.#onFailure(error);
     for (const pending of batch) pending.reject(error);
     this.#next();
   }

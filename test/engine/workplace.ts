@@ -99,9 +99,13 @@ export class Workplace {
     throw new Error('the watch ended');
   }
 
-  async close(): Promise<void> {
-    for (const engine of this.#engines) engine.signal('SIGCONT');
+  /** Ends all engines the hard way. */
+  async stopEngines(): Promise<void> {
     await Promise.all(this.#engines.map((engine) => engine.kill()));
+  }
+
+  async close(): Promise<void> {
+    await this.stopEngines();
     await Promise.all(this.#receivers.map((receiver) => receiver.close()));
     await this.sandbox.close();
   }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { aborted } from './base/abort.ts';
 import type { Clock } from './base/clock.ts';
@@ -120,6 +121,8 @@ async function runAll(rooms: readonly Room[], informers: Informers, signal: Abor
   const failed = new AbortController();
   const stop = AbortSignal.any([signal, failed.signal]);
   const drained = new AbortController();
+  // However many rooms, watches and attempts wait for them, none of that is a leak.
+  setMaxListeners(0, stop, drained.signal);
   const following = informers.run(drained.signal);
   const ends = await Promise.allSettled(
     rooms.map(async (room) => {

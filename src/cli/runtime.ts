@@ -8,8 +8,9 @@ import { createEngine, type Engine } from '../engine.ts';
 import { createProcessRunner } from '../run/process/process-runner.ts';
 import { type HttpServer, startHttpServer } from '../server/http-server.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
-import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import { openThreadedStore } from '../store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../store/store.ts';
+import { exposureWarning } from './exposure.ts';
 import { runDirectory } from './store-location.ts';
 import { version } from './version.ts';
 
@@ -57,7 +58,13 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   };
   try {
-    const store = await openSqliteStore({ path: options.storePath, clock: systemClock, log });
+    const lost = new AbortController();
+    const store = await openThreadedStore({
+      path: options.storePath,
+      log,
+      threadPath: besideProgram('store-thread.js'),
+      onLost: (error) => lost.abort(error),
+    });
     releases.push(() => store.close());
     const lock = acquireEngineLock(options.storePath);
     // Let go last: the file is ours until everything is written.
@@ -74,7 +81,9 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       report: rooms.report ? { guard, hookSecrets, backlogMs, version } : undefined,
     });
     const server = await startHttpServer({ engine, log, host: options.host, port: options.port });
-    return running(store, engine, server, release);
+    const warning = exposureWarning(options.host, rooms);
+    if (warning !== undefined) log.warn(warning, { url: server.url });
+    return running({ store, engine, server, lost: lost.signal, release });
   } catch (error) {
     await release();
     throw error;
@@ -82,21 +91,31 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
 }
 
 function processRunner({ storePath, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
-  const keeperPath = fileURLToPath(new URL('./keeper.js', import.meta.url));
+  const keeperPath = besideProgram('keeper.js');
   return createProcessRunner({ directory: runDirectory(storePath), keeperPath, clock: systemClock, log });
 }
 
-function running(
-  store: ResourceStore,
-  engine: Engine,
-  server: HttpServer,
-  release: () => Promise<void>,
-): Runtime {
+/** The path of another program that is shipped in the same folder. */
+function besideProgram(name: string): string {
+  return fileURLToPath(new URL(`./${name}`, import.meta.url));
+}
+
+interface Parts {
+  readonly store: ResourceStore;
+  readonly engine: Engine;
+  readonly server: HttpServer;
+  /** Aborts when the store's thread ends against its will. */
+  readonly lost: AbortSignal;
+  readonly release: () => Promise<void>;
+}
+
+function running({ store, engine, server, lost, release }: Parts): Runtime {
   const stopping = new AbortController();
-  const working = engine.run(stopping.signal);
+  const working = engine.run(AbortSignal.any([stopping.signal, lost]));
   const ended = (async () => {
     try {
       await working;
+      lost.throwIfAborted();
     } finally {
       await server.close();
       await release();

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { dnsLabel } from '../api/meta.ts';
 import type { Clock } from '../base/clock.ts';
 import { type Logger, silentLogger } from '../base/log.ts';
+import { parseLabelSelector } from '../store/label-selector.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { CliError, UsageError } from './cli-error.ts';
@@ -22,6 +23,15 @@ export async function openStore(
   return openSqliteStore({ path: location.path, ...options });
 }
 
+function checkSelector(selector: string | undefined): void {
+  try {
+    parseLabelSelector(selector);
+  } catch (thrown) {
+    const remedy = 'write labels such as a=b,c!=d,e in (f,g),!h';
+    throw new UsageError('not a label selector', `--selector '${selector}'`, remedy, { cause: thrown });
+  }
+}
+
 /** Opens the store for one command and closes it whatever happens. */
 export async function withStore<T>(
   context: CommandContext,
@@ -35,6 +45,7 @@ export async function withStore<T>(
       'use at most 63 lower-case letters, digits and dashes',
     );
   }
+  checkSelector(context.options.selector);
   const store = await openStore(location, { clock: context.clock, log: silentLogger });
   try {
     return await use(store);

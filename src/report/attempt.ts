@@ -104,6 +104,8 @@ function evidence(outcome: SendOutcome, secretValues: readonly string[]): Partia
 }
 
 function answerHead(body: Uint8Array, secretValues: readonly string[]): string {
-  const text = redact(Buffer.from(body).toString('utf8'), secretValues);
+  // More than is kept, because what is struck out makes it shorter.
+  const head = Buffer.from(body.subarray(0, 4 * maxAnswerBytes)).toString('utf8');
+  const text = redact(head, secretValues);
   return clampUtf8(escapeControls(text), maxAnswerBytes);
 }

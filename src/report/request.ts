@@ -39,7 +39,7 @@ export interface RequestDeps {
 /** A request as it will be sent, and what of it is nobody's business. */
 export interface PreparedRequest {
   readonly request: EgressRequest;
-  /** Values that came out of Secrets: they are struck out of whatever is kept of the answer. */
+  /** Values that came out of Secrets, and tokens in the URL: struck out of whatever is kept of the answer. */
   readonly secretValues: readonly string[];
   /** Headers, in lower case, whose values came out of Secrets. */
   readonly secretHeaders: readonly string[];
@@ -117,7 +117,7 @@ async function buildRequest(
       body: formatted.body,
       timeoutMs: (webhook.timeoutSeconds ?? defaultTimeoutSeconds) * 1000,
     },
-    secretValues: [...Object.values(fromSecret), ...(url.secret ? secretPartsOf(url) : [])],
+    secretValues: [...Object.values(fromSecret), ...tellingPartsOf(url)],
     secretHeaders: Object.keys(fromSecret),
     secretUrl: url.secret,
   };
@@ -140,11 +140,16 @@ async function targetOf(message: Message, settings: RequestSettings, deps: Reque
   return { ...parsed, secret: true };
 }
 
-/** What an echo may show of a URL that is a credential: all of it, its path and query, and each long part of them. */
-function secretPartsOf({ text, target }: Target): string[] {
+/**
+ * What an echo may not show of a URL: all of one that is a credential, its path and query, and each long part of
+ * them; of one that stands in the hook itself, the parts that are long enough to be tokens.
+ */
+function tellingPartsOf({ text, target, secret }: Target): string[] {
   const { href, pathname, search } = target;
-  const parts = `${pathname}${search}`.split(/[/?&=]/).filter((part) => part.length >= 8);
-  return [text, href, `${pathname}${search}`, pathname, ...parts].filter((part) => part !== '/');
+  const parts = `${pathname}${search}`.split(/[/?&=]/);
+  if (!secret) return parts.filter((part) => part.length >= 16);
+  const whole = [text, href, `${pathname}${search}`, pathname].filter((part) => part !== '/');
+  return [...whole, ...parts.filter((part) => part.length >= 8)];
 }
 
 function parseTarget(text: string): { text: string; target: URL } {

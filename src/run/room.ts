@@ -9,6 +9,7 @@ import { BranchLocks, nextInQueue } from './branch-locks.ts';
 import { TaskController } from './controller.ts';
 import { Dependents } from './dependents.ts';
 import { createRunMetrics } from './metrics.ts';
+import { PhaseCounts } from './phase-counts.ts';
 import type { Runner } from './runner.ts';
 import { sweepRuns } from './sweep-runs.ts';
 import { TrackedRuns } from './tracked-runs.ts';
@@ -36,6 +37,7 @@ class Running implements Room {
   readonly #runs: TrackedRuns;
   readonly #locks = new BranchLocks();
   readonly #dependents = new Dependents();
+  readonly #phases = new PhaseCounts();
 
   constructor(deps: RoomDeps, { runner }: RunSettings) {
     this.#deps = deps;
@@ -62,6 +64,7 @@ class Running implements Room {
       runMetrics: createRunMetrics(deps.metrics, {
         running: () => this.#runs.running,
         queueDepth: () => this.#queue.depth,
+        inPhase: (phase) => this.#phases.of(phase),
       }),
     });
   }
@@ -83,6 +86,7 @@ class Running implements Room {
   }
 
   #onChange({ key, before, now }: ViewChange<WatchedTask>): void {
+    this.#phases.change(before, now);
     const text = keyText(key);
     const was = before?.kind === 'active' ? before : undefined;
     const is = now?.kind === 'active' ? now : undefined;

@@ -28,7 +28,7 @@ describe('the webhook-id', () => {
   });
 
   it('does not change from one version of Telos to the next', () => {
-    expect(deliveryId(run, 'oncall')).toBe('msg_f2cftqlg7gjjpf7ng6t2qasiw7');
+    expect(deliveryId(run, 'oncall')).toBe('msg_3opihh77u47nkfazaddj7zhayn');
   });
 });
 

@@ -480,7 +480,7 @@ describe('Secrets', () => {
     } as never);
     await house.setStatus('fix-7', failed);
     const answer = (await house.delivery('a', settled)).status?.attempts?.[0]?.answer;
-    expect(answer).toBe('you sent *** to /plain');
+    expect(answer).toBe('you sent Bearer *** to /plain');
     await house.delivery('b', settled);
     await stop();
     expect(receiver.requests.map(({ path }) => path).sort()).toEqual(['/c4n4ry-path', '/plain']);

@@ -58,7 +58,7 @@ const emptyAnswers: ReadonlySet<string | undefined> = new Set([
 /** Asks for the root's name servers: whatever the answer, it shows that somebody answers. */
 async function checkDns(servers: readonly string[] | undefined): Promise<Finding> {
   const resolver = new Resolver({ timeout: 2000, tries: 1 });
-  if (servers !== undefined) useServers(resolver, servers);
+  if (servers !== undefined && servers.length > 0) useServers(resolver, servers);
   try {
     await resolver.resolveNs('.');
   } catch (thrown) {

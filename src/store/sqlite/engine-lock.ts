@@ -1,5 +1,6 @@
-import { realpathSync } from 'node:fs';
+import { closeSync, openSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { errorCode } from '../../base/errors.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 import { rfc3339 } from '../../base/text.ts';
 import { StoreError } from '../errors.ts';
@@ -23,6 +24,7 @@ export function acquireEngineLock(path: string): EngineLock {
   const file = lockPath(path);
   let connection: Connection | undefined;
   try {
+    makePrivate(file);
     connection = new Connection(file, busyTimeoutMs);
     hold(connection, path);
   } catch (thrown) {
@@ -31,6 +33,15 @@ export function acquireEngineLock(path: string): EngineLock {
   }
   const held = connection;
   return { release: () => held.close() };
+}
+
+/** Whoever may open the file could hold the lock. Only when it is not there: closing it would drop our own lock. */
+function makePrivate(file: string): void {
+  try {
+    closeSync(openSync(file, 'wx', 0o600));
+  } catch (thrown) {
+    if (errorCode(thrown) !== 'EEXIST') throw thrown;
+  }
 }
 
 function lockPath(path: string): string {

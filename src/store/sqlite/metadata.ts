@@ -4,7 +4,7 @@ import type { ObjectMeta, StoredMeta } from '../../api/meta.ts';
 import { isJsonObject, type JsonObject } from '../../base/json.ts';
 import { rfc3339 } from '../../base/text.ts';
 import { conflict, invalid } from './refusals.ts';
-import type { StoredResource } from './revision.ts';
+import type { StoredResource } from './state.ts';
 
 /** What the store itself reads of written metadata, before admission has seen it. */
 const texts = ['name', 'generateName', 'namespace', 'uid', 'resourceVersion'] as const;

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { toError } from '../../base/errors.ts';
-import { isBusy, isSqliteError, toStoreError } from './sqlite-errors.ts';
+import { DamagedRowError, isBusy, isSqliteError, toStoreError } from './sqlite-errors.ts';
 import type { Tables } from './tables.ts';
 import { Transaction } from './transaction.ts';
 
@@ -133,8 +133,9 @@ export class Writer {
     try {
       return pending.run(transaction);
     } catch (thrown) {
-      if (isSqliteError(thrown) || transaction.revisions.length > written) throw thrown;
-      return () => pending.reject(toError(thrown));
+      const isOwn = thrown instanceof DamagedRowError || !isSqliteError(thrown);
+      if (!isOwn || transaction.revisions.length > written) throw thrown;
+      return () => pending.reject(toStoreError(thrown, this.#tables.connection.path));
     }
   }
 

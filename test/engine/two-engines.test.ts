@@ -29,10 +29,13 @@ test('of two engines on one file one works, under whatever name the other knows 
   await symlink(storePath, join(other, 'link.db'));
   await symlink(folder, join(other, 'folder'));
   const held = new RegExp(`^error: .*another engine \\(process ${first.pid} since .*stop that one`);
-  expect(await work.refusedUp(storePath)).toMatch(held);
-  expect(await work.refusedUp(relative(process.cwd(), storePath))).toMatch(held);
-  expect(await work.refusedUp(join(other, 'link.db'))).toMatch(held);
-  expect(await work.refusedUp(join(other, 'folder', basename(storePath)))).toMatch(held);
+  const names = [
+    storePath,
+    relative(process.cwd(), storePath),
+    join(other, 'link.db'),
+    join(other, 'folder', basename(storePath)),
+  ];
+  for (const said of await Promise.all(names.map((name) => work.refusedUp(name)))) expect(said).toMatch(held);
 
   await work.endTasks(['a', 'b', 'c'], [{ name: 'all', url: `${receiver.origin}/` }]);
   await work.until(3);
@@ -43,9 +46,8 @@ test('a second name that SQLite could not tell from another file is refused, eng
   const { folder, storePath } = work.sandbox;
   const hard = join(folder, 'hard.db');
   await link(storePath, hard);
-  for (const path of [storePath, hard]) {
-    expect(await work.refusedUp(path)).toMatch(/^error: .*has 2 names \(hard links\).*remove/);
-  }
+  for (const said of await Promise.all([storePath, hard].map((path) => work.refusedUp(path))))
+    expect(said).toMatch(/^error: .*has 2 names \(hard links\).*remove/);
   const run = await work.sandbox.telos(['get', 'tasks'], { env: { TELOS_STORE: `sqlite:${hard}` } });
   expect(run).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('hard links') });
 });

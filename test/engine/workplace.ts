@@ -4,6 +4,7 @@ import { type Certificate, makeCertificate } from '../../src/cli/demo/certificat
 import type { ResourceStore } from '../../src/store/store.ts';
 import { makeSandbox, type Sandbox } from '../cli/sandbox.ts';
 import { type Receiver, type ReceiverOptions, startReceiver } from '../support/receiver.ts';
+import { ended, startTelos } from '../support/telos-program.ts';
 import { type RunningEngine, startEngine } from './running-engine.ts';
 
 /** A hook to be told of a Task's end. */
@@ -21,6 +22,7 @@ export class Workplace {
   readonly #caFile: string;
   readonly #engines: RunningEngine[] = [];
   readonly #receivers: Receiver[] = [];
+  readonly #children: ReturnType<typeof startTelos>[] = [];
 
   private constructor(sandbox: Sandbox, program: string, authority: Certificate, caFile: string) {
     this.sandbox = sandbox;
@@ -58,11 +60,12 @@ export class Workplace {
     return engine;
   }
 
-  /** What `telos up` on a path says when it cannot begin: one line, and exit 1. Run in this very process. */
+  /** What `telos up` on a path says when it cannot begin: one line, and exit 1. */
   async refusedUp(path = this.sandbox.storePath): Promise<string> {
-    const args = ['up', '--store', `sqlite:${path}`, '--port', '0', '--report', ...this.egressFlags];
-    // An engine that does begin is stopped after a while, and fails the test.
-    const { exitCode, stderr } = await this.sandbox.telos(args, { signal: AbortSignal.timeout(20_000) });
+    const args = ['--store', `sqlite:${path}`, '--port', '0', '--report', ...this.egressFlags];
+    const child = startTelos(this.#program, ['up', ...args]);
+    this.#children.push(child);
+    const { exitCode, stderr } = await ended(child);
     const lines = stderr.trim().split('\n');
     if (exitCode !== 1 || lines.length !== 1) throw new Error(`exit ${exitCode}, and said:\n${stderr}`);
     return lines[0] ?? '';
@@ -106,6 +109,7 @@ export class Workplace {
 
   async close(): Promise<void> {
     await this.stopEngines();
+    for (const child of this.#children) child.kill('SIGKILL');
     await Promise.all(this.#receivers.map((receiver) => receiver.close()));
     await this.sandbox.close();
   }

@@ -36,5 +36,5 @@ export function isStoreError(error: unknown, code: StoreErrorCode): error is Sto
 
 /** How loud a failure is that will be tried again: a store says by itself, and once, that it is in trouble. */
 export function retryLogLevel(error: unknown): 'debug' | 'warn' {
-  return isStoreError(error, 'Unavailable') || isStoreError(error, 'Damaged') ? 'debug' : 'warn';
+  return isStoreError(error, 'Unavailable') ? 'debug' : 'warn';
 }

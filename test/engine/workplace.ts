@@ -60,13 +60,13 @@ export class Workplace {
     return engine;
   }
 
-  /** What `telos up` on a path says when it cannot begin: one line, and exit 1. */
+  /** The one line with which `telos up` on a path gives up, with exit 1. */
   async refusedUp(path = this.sandbox.storePath): Promise<string> {
     const args = ['--store', `sqlite:${path}`, '--port', '0', '--report', ...this.egressFlags];
     const child = startTelos(this.#program, ['up', ...args]);
     this.#children.push(child);
     const { exitCode, stderr } = await ended(child);
-    const lines = stderr.trim().split('\n');
+    const lines = stderr.split('\n').filter((line) => line.startsWith('error: '));
     if (exitCode !== 1 || lines.length !== 1) throw new Error(`exit ${exitCode}, and said:\n${stderr}`);
     return lines[0] ?? '';
   }

@@ -67,6 +67,7 @@ async function prepareFile(file: string, log: Logger): Promise<void> {
       throw unavailable(file, 'a part of the path is a file, not a folder; choose another path');
     throw unavailable(file, `cannot be looked at (${code ?? toError(thrown).message})`);
   });
+  if (present === undefined || (present.isFile() && present.size === 0)) await checkNoLog(file);
   if (present === undefined) return makeFile(file);
   if (present.isDirectory()) throw unavailable(file, 'is a folder; name a file in it, such as telos.db');
   if (!present.isFile()) throw unavailable(file, 'is not a regular file; choose another path');
@@ -77,6 +78,16 @@ async function prepareFile(file: string, log: Logger): Promise<void> {
       path: file,
     });
   }
+}
+
+/** Beside an empty file SQLite would throw the log away, and with it what was written last. */
+async function checkNoLog(file: string): Promise<void> {
+  const log = await stat(`${file}-wal`).catch(() => undefined);
+  if (log === undefined || log.size === 0) return;
+  throw unavailable(
+    file,
+    `is empty or gone, but its log ${file}-wal is not; put the file back beside it, or move the log away to begin anew`,
+  );
 }
 
 async function makeFile(file: string): Promise<void> {

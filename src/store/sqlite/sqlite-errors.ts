@@ -19,7 +19,10 @@ const troubles: readonly (readonly [code: string, what: string])[] = [
   ['SQLITE_PERM', 'access is not permitted; give this user the right to read and write the file'],
   ['SQLITE_AUTH', 'access is not permitted; give this user the right to read and write the file'],
   ['SQLITE_CANTOPEN', 'it cannot be opened; see that its folder is there and can be written by this user'],
-  ['SQLITE_NOTADB', 'it is not an SQLite database; choose another path'],
+  [
+    'SQLITE_NOTADB',
+    'it is not an SQLite database, or its beginning was overwritten; choose another path, or restore it from a backup',
+  ],
   [
     'SQLITE_CORRUPT',
     'it is damaged; restore it from a backup, or move it away together with its -wal and -shm files to begin anew',

@@ -66,7 +66,7 @@ export class Recorder {
     this.#queue = new Workqueue({
       reconcile: (key) => this.#reconcile(key),
       clock: deps.clock,
-      concurrency: 64,
+      concurrency: 256,
       onError: (key, error, backoffMs) => this.#onError(key, error, backoffMs),
     });
     this.#informer = deps.informers.of('Task');

@@ -45,6 +45,8 @@ export interface InformerOptions {
 
 /** Resources in one page of a list: enough to be quick, few enough to leave the event loop room. */
 const pageSize = 500;
+/** A watch that was open so long is no failure, whatever it brought. */
+const heldMs = 500;
 
 /**
  * Follows one kind: lists it, watches from there, and lists again when the watch's version is too old.
@@ -105,15 +107,17 @@ export class Informer<K extends Kind> {
       try {
         version ??= await this.#list(signal);
         const from = version;
+        const begun = this.#options.clock.monotonic();
         for await (const event of this.#options.store.watch(this.#kind, this.#watchFrom(version, signal))) {
           failures = 0;
           version =
             event.type === 'BOOKMARK' ? event.resourceVersion : event.resource.metadata.resourceVersion;
           if (event.type !== 'BOOKMARK') this.#apply(event.type === 'DELETED', event.resource);
         }
-        // A watch may end at any time. One that brought nothing is begun anew after a pause, lest this loop spins.
+        // A watch may end at any time. One that brought nothing is begun anew after a pause, lest this loop spins; if
+        // it was held for a while there was just nothing to bring.
         if (version === from) {
-          failures += 1;
+          failures = this.#options.clock.monotonic() - begun < heldMs ? failures + 1 : 1;
           await this.#pause(failures, signal);
         }
       } catch (thrown) {

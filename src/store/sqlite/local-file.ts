@@ -4,23 +4,16 @@ import type { Clock } from '../../base/clock.ts';
 import { type JsonObject, mergePatch } from '../../base/json.ts';
 import type { Logger } from '../../base/log.ts';
 import { retryLogLevel } from '../errors.ts';
+import { alreadyExists, invalid, notFound } from '../refusals.ts';
 import type { Key } from '../store.ts';
+import { parseObject, writtenKind, writtenMetadata } from '../written.ts';
 import { Compactor } from './compactor.ts';
-import {
-  type Addition,
-  type Decision,
-  decideCreate,
-  decideDelete,
-  decideReplace,
-  parseObject,
-  writtenKind,
-} from './decide-write.ts';
+import { type Addition, type Decision, decideCreate, decideDelete, decideReplace } from './decide-write.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { StoreHealth } from './health.ts';
 import { type ListPosition, type ListQuery, readList } from './list-reader.ts';
-import { checkPreconditions, generatedName, writtenMetadata } from './metadata.ts';
+import { checkPreconditions, generatedName } from './metadata.ts';
 import { openFile } from './open-file.ts';
-import { alreadyExists, invalid, notFound } from './refusals.ts';
 import type { FileEvent, ResourceFile, StatePage, WatchQuery, Write } from './resource-file.ts';
 import { isBusy, toStoreError } from './sqlite-errors.ts';
 import { State, type StoredResource } from './state.ts';

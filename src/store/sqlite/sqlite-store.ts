@@ -2,6 +2,7 @@ import { type Draft, type Kind, kinds, type Resource } from '../../api/kinds.ts'
 import { abortable } from '../../base/abort.ts';
 import { StoreError } from '../errors.ts';
 import { parseLabelSelector } from '../label-selector.ts';
+import { invalid, notFound } from '../refusals.ts';
 import type {
   CallOptions,
   DeleteOptions,
@@ -14,10 +15,9 @@ import type {
   WatchOptions,
   WriteOptions,
 } from '../store.ts';
-import { toJsonText } from './decide-write.ts';
+import { toJsonText } from '../written.ts';
 import { decodeToken, encodeToken } from './list-reader.ts';
 import { type FileOptions, openLocalFile } from './local-file.ts';
-import { invalid, notFound } from './refusals.ts';
 import type { ResourceFile, Write } from './resource-file.ts';
 import { toStoreError } from './sqlite-errors.ts';
 import type { State } from './state.ts';

@@ -27,6 +27,8 @@ export interface RoomSwitches {
 export interface UpOptions extends EngineOptions {
   /** Manifests to apply first, as `-f` names them. */
   readonly files: readonly string[];
+  /** Only these namespaces; undefined: all. */
+  readonly namespaces: readonly string[] | undefined;
   readonly rooms: RoomSwitches;
 }
 
@@ -37,6 +39,7 @@ export interface DemoOptions extends EngineOptions {
 
 interface UpFlags extends EngineFlags {
   readonly file?: readonly string[];
+  readonly watchNamespace?: readonly string[];
   readonly spawn?: boolean;
   readonly run?: boolean;
   readonly report?: boolean;
@@ -47,6 +50,7 @@ export async function readUpOptions(flags: UpFlags, context: CommandContext): Pr
   return {
     ...(await readEngineOptions(flags, context)),
     files: flags.file ?? [],
+    namespaces: flags.watchNamespace,
     rooms: roomsOf(flags, context),
   };
 }

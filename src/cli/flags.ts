@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, type Option } from 'commander';
+import { dnsLabel } from '../api/meta.ts';
 import { parseDuration } from '../base/duration.ts';
 import { nearest } from '../base/nearest.ts';
 import { UsageError } from './cli-error.ts';
@@ -11,6 +12,16 @@ export function collectValues(value: string, before: readonly string[] = []): re
 /** Collects a repeatable flag whose values may also be joined by commas or white space. */
 export function collectList(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, ...value.split(/[\s,]+/).filter((part) => part !== '')];
+}
+
+/** Collects names of namespaces, each once. */
+export function namespaceNames(value: string, before: readonly string[] = []): readonly string[] {
+  const names = collectList(value);
+  const wrong = names.find((name) => !dnsLabel.test(name) || name.length > 63);
+  if (wrong !== undefined || names.length === 0) {
+    throw new InvalidArgumentError('Use at most 63 lower-case letters, digits and dashes.');
+  }
+  return [...new Set([...before, ...names])];
 }
 
 /** Reads a duration flag as milliseconds. */

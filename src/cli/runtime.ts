@@ -20,6 +20,8 @@ export interface RuntimeOptions {
   readonly store: StoreLocation;
   /** Where a kubeconfig is looked for. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Only these namespaces; undefined: all. */
+  readonly namespaces?: readonly string[] | undefined;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean; readonly report: boolean };
   readonly egress: EgressOptions;
   readonly hookSecrets: 'any' | 'labelled';
@@ -71,9 +73,10 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
     const guard = new EgressGuard(policy, { clock: systemClock });
     releases.push(() => guard.close());
-    const { hookSecrets, backlogMs } = options;
+    const { hookSecrets, backlogMs, namespaces } = options;
     const engine = createEngine({
       store,
+      namespaces,
       clock: systemClock,
       log,
       spawn: rooms.spawn,

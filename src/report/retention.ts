@@ -3,6 +3,7 @@ import { isSettled } from '../api/delivery.ts';
 import { sleep } from '../base/abort.ts';
 import { toError } from '../base/errors.ts';
 import { isStoreError } from '../store/errors.ts';
+import { everyPage } from '../store/every-page.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyOf } from '../store/store.ts';
 
@@ -41,16 +42,13 @@ export async function sweepDeliveries(
 }
 
 async function sweep(deps: RoomDeps, retention: Retention, signal: AbortSignal): Promise<number> {
-  const { store, clock } = deps;
+  const { store, namespaces, clock } = deps;
   let removed = 0;
-  let token: string | undefined;
-  do {
-    const page = await store.list('Delivery', { limit: pageSize, continue: token, signal });
-    const old = page.items.filter((delivery) => isOver(delivery, clock.now(), retention));
+  for await (const page of everyPage(store, 'Delivery', { namespaces, limit: pageSize, signal })) {
+    const old = page.filter((delivery) => isOver(delivery, clock.now(), retention));
     const outcomes = await Promise.all(old.map((delivery) => remove(deps, delivery)));
     removed += outcomes.filter(Boolean).length;
-    token = page.continue;
-  } while (token !== undefined && !signal.aborted);
+  }
   return removed;
 }
 

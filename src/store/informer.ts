@@ -39,8 +39,8 @@ export interface InformerOptions {
   readonly store: ResourceStore;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Only this namespace; absent: all. */
-  readonly namespace?: string | undefined;
+  /** Only these namespaces; absent: all. */
+  readonly namespaces?: readonly string[] | undefined;
 }
 
 /** Resources in one page of a list: enough to be quick, few enough to leave the event loop room. */
@@ -63,12 +63,14 @@ export class Informer<K extends Kind> {
   readonly #synced: Promise<void>;
   #markSynced: () => void = () => {};
   #markDamaged: (error: Error) => void = () => {};
+  /** Namespaces whose first list is not in the views; `undefined` stands for all of them. */
+  readonly #unlisted: Set<string | undefined>;
   #running = false;
-  #isSynced = false;
 
   constructor(kind: K, options: InformerOptions) {
     this.#kind = kind;
     this.#options = options;
+    this.#unlisted = new Set(options.namespaces ?? [undefined]);
     this.#synced = new Promise((resolve, reject) => {
       this.#markSynced = resolve;
       this.#markDamaged = reject;
@@ -87,7 +89,7 @@ export class Informer<K extends Kind> {
 
   /** Whether the first list is in the views. */
   get isSynced(): boolean {
-    return this.#isSynced;
+    return this.#unlisted.size === 0;
   }
 
   /**
@@ -101,14 +103,24 @@ export class Informer<K extends Kind> {
   /** Follows until the signal aborts. Never rejects. Call once. */
   async run(signal: AbortSignal): Promise<void> {
     this.#running = true;
+    // Versions of one namespace say nothing of another's: each is followed for itself.
+    await Promise.all([...this.#unlisted].map((namespace) => this.#follow(namespace, signal)));
+  }
+
+  async #follow(namespace: string | undefined, signal: AbortSignal): Promise<void> {
     let failures = 0;
     let version: string | undefined;
     while (!signal.aborted) {
       try {
-        version ??= await this.#list(signal);
+        version ??= await this.#list(namespace, signal);
         const from = version;
         const begun = this.#options.clock.monotonic();
-        for await (const event of this.#options.store.watch(this.#kind, this.#watchFrom(version, signal))) {
+        const options = {
+          resourceVersion: version,
+          signal,
+          ...(namespace === undefined ? {} : { namespace }),
+        };
+        for await (const event of this.#options.store.watch(this.#kind, options)) {
           failures = 0;
           version =
             event.type === 'BOOKMARK' ? event.resourceVersion : event.resource.metadata.resourceVersion;
@@ -130,17 +142,9 @@ export class Informer<K extends Kind> {
     }
   }
 
-  #watchFrom(
-    resourceVersion: string,
-    signal: AbortSignal,
-  ): { resourceVersion: string; namespace?: string; signal: AbortSignal } {
-    const { namespace } = this.#options;
-    return { resourceVersion, signal, ...(namespace === undefined ? {} : { namespace }) };
-  }
-
   /** Lists everything into the views; returns the version to watch from. */
-  async #list(signal: AbortSignal): Promise<string> {
-    const { store, namespace } = this.#options;
+  async #list(namespace: string | undefined, signal: AbortSignal): Promise<string> {
+    const { store } = this.#options;
     const seen = new Set<string>();
     let token: string | undefined;
     for (;;) {
@@ -151,9 +155,9 @@ export class Informer<K extends Kind> {
       }
       token = page.continue;
       if (token === undefined) {
-        for (const view of this.#views) view.retain(seen);
-        this.#isSynced = true;
-        this.#markSynced();
+        for (const view of this.#views) view.retain(seen, namespace);
+        this.#unlisted.delete(namespace);
+        if (this.isSynced) this.#markSynced();
         return page.resourceVersion;
       }
     }
@@ -268,9 +272,12 @@ class SelectedView<K extends Kind, T> implements View<T> {
     this.#set(text, before, now === undefined ? undefined : { key, version, value: now });
   }
 
-  /** Drops what a complete list did not show. */
-  retain(seen: ReadonlySet<string>): void {
-    for (const [text, entry] of this.#entries) if (!seen.has(text)) this.#set(text, entry, undefined);
+  /** Drops what a complete list, of one namespace or of all, did not show. */
+  retain(seen: ReadonlySet<string>, namespace: string | undefined): void {
+    for (const [text, entry] of this.#entries) {
+      const wasListed = namespace === undefined || entry.key.namespace === namespace;
+      if (wasListed && !seen.has(text)) this.#set(text, entry, undefined);
+    }
   }
 
   #set(text: string, before: Entry<T> | undefined, now: Entry<T> | undefined): void {

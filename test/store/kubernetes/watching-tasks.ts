@@ -12,7 +12,12 @@ export class WatchedPhases {
   readonly #waiting = new Set<() => void>();
 
   constructor(store: ResourceStore, namespace: string) {
-    const informer = new Informer('Task', { store, namespace, clock: systemClock, log: silentLogger });
+    const informer = new Informer('Task', {
+      store,
+      namespaces: [namespace],
+      clock: systemClock,
+      log: silentLogger,
+    });
     informer.view({
       select: (task) => task.status?.phase ?? 'none',
       onChange: ({ key, now }) => {

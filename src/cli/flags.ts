@@ -17,11 +17,21 @@ export function collectList(value: string, before: readonly string[] = []): read
 /** Collects names of namespaces, each once. */
 export function namespaceNames(value: string, before: readonly string[] = []): readonly string[] {
   const names = collectList(value);
-  const wrong = names.find((name) => !dnsLabel.test(name) || name.length > 63);
-  if (wrong !== undefined || names.length === 0) {
-    throw new InvalidArgumentError('Use at most 63 lower-case letters, digits and dashes.');
-  }
+  if (names.length === 0 || !names.every(isNamespace))
+    throw new InvalidArgumentError(`Use ${namespaceForm}.`);
   return [...new Set([...before, ...names])];
+}
+
+/** @throws UsageError when what `-n` says cannot be a namespace */
+export function checkNamespace(name: string): void {
+  if (isNamespace(name)) return;
+  throw new UsageError(`'${name}' cannot be a namespace`, '--namespace', `use ${namespaceForm}`);
+}
+
+const namespaceForm = 'at most 63 lower-case letters, digits and dashes';
+
+function isNamespace(name: string): boolean {
+  return dnsLabel.test(name) && name.length <= 63;
 }
 
 /** Reads a duration flag as milliseconds. */

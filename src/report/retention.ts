@@ -23,9 +23,11 @@ const firstSweepMs = 60_000;
 const sweepEveryMs = 3_600_000;
 const pageSize = 200;
 
+type SweepDeps = Pick<RoomDeps, 'store' | 'namespaces' | 'clock' | 'log'>;
+
 /** Removes settled Deliveries when their time is over, once an hour, until the signal aborts. */
 export async function sweepDeliveries(
-  deps: RoomDeps,
+  deps: SweepDeps,
   retention: Retention,
   signal: AbortSignal,
 ): Promise<void> {
@@ -41,7 +43,7 @@ export async function sweepDeliveries(
   }
 }
 
-async function sweep(deps: RoomDeps, retention: Retention, signal: AbortSignal): Promise<number> {
+async function sweep(deps: SweepDeps, retention: Retention, signal: AbortSignal): Promise<number> {
   const { store, namespaces, clock } = deps;
   let removed = 0;
   for await (const page of everyPage(store, 'Delivery', { namespaces, limit: pageSize, signal })) {
@@ -61,7 +63,7 @@ export function isOver(delivery: Delivery, nowMs: number, retention: Retention):
 }
 
 /** Removes the version that was seen: one that was redelivered meanwhile stays. */
-async function remove(deps: RoomDeps, delivery: Delivery): Promise<boolean> {
+async function remove(deps: SweepDeps, delivery: Delivery): Promise<boolean> {
   const { uid, resourceVersion } = delivery.metadata;
   try {
     await deps.store.delete('Delivery', keyOf(delivery), { uid, resourceVersion });

@@ -143,9 +143,9 @@ describe.skipIf(programs === undefined)('Telos installed beside Kelos on an empt
   }
 
   /** Whether Telos, installed in that namespace, may do something: yes or no. */
-  async function answer(installedIn: string, ...question: readonly string[]): Promise<string> {
+  function answer(installedIn: string, ...question: readonly string[]): Promise<string> {
     const who = `--as=system:serviceaccount:${installedIn}:telos`;
-    return await kubectl(plane, ['auth', 'can-i', ...question, who, '--quiet']).then(
+    return kubectl(plane, ['auth', 'can-i', ...question, who, '--quiet']).then(
       () => 'yes',
       () => 'no',
     );

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { systemClock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { EgressGuard } from '../egress/guard.ts';
@@ -23,6 +23,7 @@ export interface RuntimeOptions {
   readonly backlogMs: number;
   readonly host: string;
   readonly port: number;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -43,7 +44,7 @@ export interface Runtime {
  * @throws StoreError, EgressConfigError, ListenError
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const { log, rooms } = options;
+  const { clock, log, rooms } = options;
   const policy = parseEgressPolicy(options.egress);
   const releases: (() => unknown)[] = [];
   const release = async (): Promise<void> => {
@@ -57,17 +58,17 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   };
   try {
-    const store = await openSqliteStore({ path: options.storePath, clock: systemClock, log });
+    const store = await openSqliteStore({ path: options.storePath, clock, log });
     releases.push(() => store.close());
     const lock = acquireEngineLock(options.storePath);
     // Let go last: the file is ours until everything is written.
     releases.unshift(() => lock.release());
-    const guard = new EgressGuard(policy, { clock: systemClock });
+    const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
     const { hookSecrets, backlogMs } = options;
     const engine = createEngine({
       store,
-      clock: systemClock,
+      clock,
       log,
       spawn: rooms.spawn,
       run: rooms.run ? { runner: processRunner(options) } : undefined,
@@ -81,9 +82,9 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
-function processRunner({ storePath, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
+function processRunner({ storePath, clock, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
   const keeperPath = fileURLToPath(new URL('./keeper.js', import.meta.url));
-  return createProcessRunner({ directory: runDirectory(storePath), keeperPath, clock: systemClock, log });
+  return createProcessRunner({ directory: runDirectory(storePath), keeperPath, clock, log });
 }
 
 function running(

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { cpus } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type StandKind, stands } from './stand.ts';
 import { summarize } from './summary.ts';
-import { forget, torture } from './torture.ts';
+import { torture } from './torture.ts';
 
 const { values } = parseArgs({
   options: {
@@ -18,26 +20,29 @@ const tasks = wholeNumber('--tasks', values.tasks);
 const { seed, store } = values;
 if (!isStandKind(store)) refuse(`no store '${store}' can be tortured: use ${Object.keys(stands).join(', ')}`);
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+const folder = await mkdtemp(join(tmpdir(), 'telos-torture-'));
 console.log(
   `seed ${seed}: ${tasks} Tasks, ${kills} kills, store ${store}, ${cpus().length} cores, Node ${process.version}\n`,
 );
-const startedAt = performance.now();
-const result = await torture({
-  kills,
-  tasks,
-  seed,
-  store,
-  onProgress: (line) => console.error(`  ${line}`),
+const passed = await run(store).catch((error: unknown) => {
+  console.error(error);
+  return false;
 });
-const seconds = (performance.now() - startedAt) / 1000;
-console.log(summarize(result, seconds));
-if (result.faults.length === 0) {
-  await forget(result);
-  process.exit(0);
+if (passed) await rm(folder, { recursive: true, force: true });
+else {
+  console.log(`\nThe store is kept in ${folder}. To repeat:`);
+  console.log(`  npm run torture -- --kills ${kills} --tasks ${tasks} --store ${store} --seed ${seed}`);
 }
-console.log(`\nThe store is kept in ${result.folder}. To repeat:`);
-console.log(`  npm run torture -- --kills ${kills} --tasks ${tasks} --store ${store} --seed ${seed}`);
-process.exit(1);
+process.exit(passed ? 0 : 1);
+
+async function run(store: StandKind): Promise<boolean> {
+  const startedAt = performance.now();
+  const onProgress = (line: string): void => console.error(`  ${line}`);
+  const result = await torture({ kills, tasks, seed, store, folder, onProgress });
+  console.log(`\n${summarize(result, (performance.now() - startedAt) / 1000)}`);
+  return result.faults.length === 0;
+}
 
 function wholeNumber(flag: string, text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);

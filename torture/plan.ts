@@ -57,24 +57,30 @@ export function planTask(seed: string, n: number): PlannedTask {
   };
 }
 
-/** When an engine is killed. Times are real milliseconds. */
-export type Moment =
-  /** Somewhere between its start and shortly after it is ready; `share` of the time that it takes to be ready. */
-  | { readonly at: 'start'; readonly share: number }
-  /** So long after it is ready. */
-  | { readonly at: 'random'; readonly afterMs: number }
-  /** With the nth POST, which is not answered yet. */
-  | { readonly at: 'POST'; readonly nth: number }
-  /** With the nth 2xx, of which nothing is written yet. */
-  | { readonly at: '2xx'; readonly nth: number }
-  /** In the middle of the writes of completions. */
-  | { readonly at: 'write'; readonly nth: number };
+/**
+ * When an engine is killed. `share` is of the time that an engine takes to be ready, and counts from its start:
+ * so the same plan hits the same places on machines of any speed.
+ */
+export interface Moment {
+  readonly at: /** Before it is ready, as like as not. */
+    | 'start'
+    /** At any time later. */
+    | 'random'
+    /** With the nth POST from then on, which is not answered yet. */
+    | 'POST'
+    /** With the nth 2xx from then on, of which nothing is written yet. */
+    | '2xx'
+    /** With the nth end of a Task from then on, in the middle of other writes. */
+    | 'write';
+  readonly share: number;
+  readonly nth: number;
+}
 
 /** The moment of the nth kill of a seed. */
 export function planKill(seed: string, n: number): Moment {
   const random = new Random(seed, 'kill', n);
   const at = random.pick({ start: 20, random: 25, POST: 15, '2xx': 25, write: 15 });
-  if (at === 'start') return { at, share: random.next() * 1.1 };
-  if (at === 'random') return { at, afterMs: random.between(0, 500) };
-  return { at, nth: random.between(1, 12) };
+  const share =
+    at === 'start' ? random.next() * 1.1 : at === 'write' ? random.next() * 1.5 : 1 + random.next();
+  return { at, share, nth: random.between(1, at === 'write' ? 3 : 10) };
 }

@@ -64,7 +64,7 @@ const moods: Readonly<Record<string, { readonly weight: number; readonly answer:
   limited: { weight: 3, answer: { status: 429, retryAfter: 2 } },
   unauthorized: { weight: 4, answer: { status: 401 } },
   unknown: { weight: 4, answer: { status: 404 } },
-  late: { weight: 5, answer: { status: 200, afterMs: 200 } },
+  late: { weight: 5, answer: { status: 200, afterMs: 300 } },
   reset: { weight: 6, answer: 'reset' },
   broken: { weight: 5, answer: { status: 200, broken: true } },
   silence: { weight: 5, answer: 'silence' },
@@ -88,7 +88,7 @@ export const roles: Readonly<Record<string, Role>> = {
   'only-failed': { weight: 10, hook: { phases: ['Failed'] }, ends: delivered, attempts: ['Delivered'] },
   slow: {
     weight: 6,
-    answer: (random) => ({ status: 200, afterMs: random.between(50, 900) }),
+    answer: (random) => ({ status: 200, afterMs: random.between(100, 1800) }),
     webhook: retry(3),
     ends: delivered,
     attempts: ['Delivered', 'Timeout'],

@@ -23,6 +23,7 @@ export interface Stand {
 export interface EngineProcess {
   /** Resolves when it says that it is ready; never, when it ends first. */
   readonly ready: Promise<void>;
+  readonly isReady: boolean;
   /** Resolves when the process is gone. */
   readonly ended: Promise<void>;
   /** What it said last. */
@@ -71,16 +72,25 @@ function startEngine(storeName: string, caFile: string, startedAt: number): Engi
     },
   );
   const log: string[] = [];
+  let isReady = false;
   const ready = new Promise<void>((resolve) => {
     createInterface({ input: child.stderr }).on('line', (line) => {
       log.push(line);
       if (log.length > keptLines) log.shift();
-      if (line.includes('"msg":"ready"')) resolve();
+      if (!line.includes('"msg":"ready"')) return;
+      isReady = true;
+      resolve();
     });
   });
-  const ended = once(child, 'exit').then(() => {});
+  // Whatever becomes of the torture, no engine is left behind.
+  const reap = (): void => void child.kill('SIGKILL');
+  process.once('exit', reap);
+  const ended = once(child, 'exit').then(() => void process.off('exit', reap));
   return {
     ready,
+    get isReady() {
+      return isReady;
+    },
     ended,
     log,
     kill: async () => void (await end(child, ended, 'SIGKILL')),

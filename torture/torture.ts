@@ -1,13 +1,14 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Delivery } from '../src/api/delivery.ts';
 import type { Kind, Resource } from '../src/api/kinds.ts';
 import { makeCertificate } from '../src/cli/demo/certificate.ts';
 import { runCli } from '../src/cli/program.ts';
 import { needsDispatch } from '../src/report/decide-delivery.ts';
-import type { ResourceStore } from '../src/store/store.ts';
+import { redeliver } from '../src/report/redeliver.ts';
+import { keyOf, type ResourceStore } from '../src/store/store.ts';
 import { type Evidence, type Fault, judge } from './judge.ts';
 import { Ledger } from './ledger.ts';
 import { type Moment, planKill, planTask } from './plan.ts';
@@ -21,6 +22,8 @@ export interface TortureOptions {
   readonly tasks: number;
   readonly seed: string;
   readonly store: StandKind;
+  /** For the store and what engines are given; empty. */
+  readonly folder: string;
   /** Told now and then how far it is. */
   readonly onProgress: (line: string) => void;
 }
@@ -30,20 +33,20 @@ export interface TortureResult {
   readonly evidence: Evidence;
   /** How many kills came at each kind of moment. */
   readonly kills: Readonly<Record<Moment['at'], number>>;
-  /** Where the store is kept when there are faults. */
-  readonly folder: string;
 }
 
 /** Receivers get well when so much of the kills is over: recovering is tortured too. */
 const healAfter = 0.8;
-/** An engine is left alone no longer than so many real milliseconds after it is ready. */
-const maxLifeMs = 1_000;
+/** How long the event that an engine is to die of may take to come. Real milliseconds. */
+const patienceMs = 1_000;
 /** How long nothing may happen at the end before what is left counts as unsettled. Real. */
 const stillMs = 60_000;
+/** A wait that nobody sits out, by the engine's clock. */
+const longWaitMs = 30_000;
 
 /** The whole torture, from an empty store to the verdict. */
 export async function torture(options: TortureOptions): Promise<TortureResult> {
-  const folder = await mkdtemp(join(tmpdir(), 'telos-torture-'));
+  const { folder, seed } = options;
   const authority = await makeCertificate();
   const names = [receiverAddress];
   const caFile = join(folder, 'ca.pem');
@@ -54,24 +57,17 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
   try {
     const certificate = await makeCertificate({ names, signedBy: authority });
     const untrusted = await makeCertificate({ names, signedBy: await makeCertificate() });
-    const { seed } = options;
     for (const [name, role] of Object.entries(roles))
       receivers.set(
         name,
         await Receiver.start(name, role, { seed, ledger, clock: stand.clock, certificate, untrusted }),
       );
     const { evidence, kills } = await new Torture(options, stand, ledger, receivers).run();
-    const faults = judge(evidence);
-    return { faults, evidence, kills, folder };
+    return { faults: judge(evidence), evidence, kills };
   } finally {
     for (const receiver of receivers.values()) await receiver.close();
     await stand.close();
   }
-}
-
-/** Removes what a torture left behind. */
-export async function forget({ folder }: TortureResult): Promise<void> {
-  await rm(folder, { recursive: true, force: true });
 }
 
 class Torture {
@@ -133,14 +129,17 @@ class Torture {
 
   /** One life of an engine, with the Tasks up to number `upTo` living theirs, and its violent end. */
   async #round(moment: Moment, upTo: number): Promise<void> {
+    const startedAt = performance.now();
     const engine = this.#start();
     this.#liveUpTo(upTo);
     const died = engine.ended.then(() => {
       throw new Error(`an engine ended by itself:\n${engine.log.slice(-20).join('\n')}`);
     });
-    await Promise.race([this.#until(moment, engine), died]);
+    await Promise.race([this.#until(moment), died]);
     died.catch(() => {});
     await engine.kill();
+    // One that was not ready yet takes at least as long as it lived.
+    this.#startMs = Math.max(this.#startMs, engine.isReady ? 0 : performance.now() - startedAt);
     if (this.#broken !== undefined) throw this.#broken;
   }
 
@@ -160,7 +159,7 @@ class Torture {
       const plan = planTask(this.#options.seed, this.#planned);
       // In bursts of a few, so that writes meet.
       const burst = Math.floor(this.#planned / 5) % 3;
-      const life = delay((burst / 2) * (this.#startMs + 100))
+      const life = delay(burst * 0.75 * this.#startMs)
         .then(() => this.#writer.live(plan))
         .then(
           (written) => void this.#written.push(written),
@@ -173,24 +172,19 @@ class Torture {
     }
   }
 
-  async #until(moment: Moment, { ready }: EngineProcess): Promise<void> {
-    if (moment.at === 'start') {
-      await delay(moment.share * this.#startMs);
-      return;
-    }
-    const reached = this.#reached(moment);
-    await Promise.race([reached, ready.then(() => delay(maxLifeMs))]);
-    if (moment.at === 'random') await ready.then(() => delay(moment.afterMs));
+  async #until({ at, share, nth }: Moment): Promise<void> {
+    await delay(share * this.#startMs);
+    await Promise.race([this.#reached(at, nth), delay(patienceMs)]);
   }
 
-  #reached(moment: Moment): Promise<void> {
-    switch (moment.at) {
+  #reached(at: Moment['at'], nth: number): Promise<void> {
+    switch (at) {
       case 'POST':
-        return this.#ledger.arrival(moment.nth);
+        return this.#ledger.arrival(nth);
       case '2xx':
-        return this.#ledger.success(moment.nth);
+        return this.#ledger.success(nth);
       case 'write': {
-        let left = moment.nth;
+        let left = nth;
         return new Promise((resolve) => {
           this.#onEnd = () => {
             left -= 1;
@@ -275,8 +269,21 @@ class Torture {
 
   async #unfinished(): Promise<number> {
     const deliveries = (await this.#deliveries()).filter(needsDispatch);
+    await this.#hurry(deliveries);
     const tasks = await listAll(this.#stand.store, 'Task');
     return deliveries.length + tasks.filter(({ metadata }) => metadata.finalizers !== undefined).length;
+  }
+
+  /**
+   * What failed often waits for minutes and hours: it is sent at once, as a person would have it. What is due,
+   * and forgotten, stays so.
+   */
+  async #hurry(deliveries: readonly Delivery[]): Promise<void> {
+    const { store, clock } = this.#stand;
+    const longWait = clock.now() + longWaitMs;
+    for (const delivery of deliveries)
+      if (Date.parse(delivery.status?.nextAttemptAt ?? '') > longWait)
+        await redeliver(store, keyOf(delivery), clock);
   }
 
   #deliveries(): Promise<Resource<'Delivery'>[]> {

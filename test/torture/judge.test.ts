@@ -95,6 +95,20 @@ describe('the judge of the torture', () => {
     expect(judge(evidence({ written: [{ ...written, runs }] }))).toEqual([]);
   });
 
+  it('lets a Delivery be skipped whose first attempt was cut short by a kill', () => {
+    const hook = { name: 'gone' };
+    const skipped: Delivery = {
+      ...delivery,
+      spec: { ...delivery.spec, hook },
+      status: { phase: 'Skipped', reason: 'Gone' },
+    };
+    const hooks = [{ name: 'gone', webhook: { url: 'https://127.0.0.1/gone' } }];
+    const answered = withArrivals({ role: 'gone', answer: { status: 410 } });
+    expect(judge(evidence({ ...answered, written: [{ ...written, hooks }], deliveries: [skipped] }))).toEqual(
+      [],
+    );
+  });
+
   const { finalizers: _, ...metadata } = task.metadata;
   it.each<[string, string, Partial<Evidence>]>([
     ['an end without a Delivery', 'lost', { deliveries: [], arrivals: [] }],

@@ -13,7 +13,7 @@ import { type Certificate, makeCertificate } from '../src/cli/demo/certificate.t
 import { EgressGuard } from '../src/egress/guard.ts';
 import { parseEgressPolicy } from '../src/egress/policy.ts';
 import { createEngine, type Engine } from '../src/engine.ts';
-import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
+import { openThreadedStore } from '../src/store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../src/store/store.ts';
 
 /** Receivers in another process, on several ports (each its own origin). */
@@ -56,8 +56,13 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** A store as `telos up` opens it. */
 export function openStore(path: string): Promise<ResourceStore> {
-  return openSqliteStore({ path, clock: systemClock, log: silentLogger });
+  const threadPath = fileURLToPath(new URL('./store-thread.js', import.meta.url));
+  const onLost = (error: Error): void => {
+    throw error;
+  };
+  return openThreadedStore({ path, log: silentLogger, threadPath, onLost });
 }
 
 /** An engine that only reports, with its guard. */

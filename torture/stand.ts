@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Clock } from '../src/base/clock.ts';
+import { type Clock, systemClock } from '../src/base/clock.ts';
 import { silentLogger } from '../src/base/log.ts';
 import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../src/store/store.ts';
@@ -43,7 +43,8 @@ async function openSqliteStand(folder: string, caFile: string): Promise<Stand> {
   const startedAt = Date.now();
   const clock = fastClock(startedAt);
   const path = join(folder, 'telos.db');
-  const store = await openSqliteStore({ path, clock, log: silentLogger });
+  // Stores live by the machine's own clock, as the engines' do.
+  const store = await openSqliteStore({ path, clock: systemClock, log: silentLogger });
   const storeName = `sqlite:${path}`;
   return {
     clock,

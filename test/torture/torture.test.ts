@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { threadId } from 'node:worker_threads';
 import { beforeAll, expect, it } from 'vitest';
-import { bundle, root } from '../../scripts/bundle.mjs';
+import { bundle, program, root } from '../../scripts/bundle.mjs';
 
 const outdir = join(root, 'node_modules', '.cache', 'telos-test', String(threadId), 'torture');
 
-beforeAll(() => bundle({ main: 'torture/main.ts', engine: 'torture/engine.ts' }, outdir));
+beforeAll(() => bundle({ ...program, main: 'torture/main.ts', engine: 'torture/engine.ts' }, outdir));
 
 /** `npm run torture` with these flags. */
 async function torture(...flags: readonly string[]): Promise<{ exitCode: number | null; output: string }> {

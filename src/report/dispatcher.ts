@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Delivery, DeliveryReason } from '../api/delivery.ts';
 import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
-import { isStoreError } from '../store/errors.ts';
+import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import type { View, ViewChange } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyOf, keyText, parseKeyText } from '../store/store.ts';
@@ -189,7 +189,10 @@ export class Dispatcher {
     } catch (thrown) {
       // The store could not be read; nothing was sent.
       againAfterMs = readAgainMs;
-      this.#deps.log.warn('a Delivery is put off', { delivery: text, error: toError(thrown).message });
+      this.#deps.log[retryLogLevel(thrown)]('a Delivery is put off', {
+        delivery: text,
+        error: toError(thrown).message,
+      });
     }
     this.#underWay.delete(text);
     this.#agenda.done(lane);

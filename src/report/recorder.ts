@@ -11,7 +11,7 @@ import { type Task, terminalPhase } from '../api/task.ts';
 import { abortable } from '../base/abort.ts';
 import { toError } from '../base/errors.ts';
 import { clampUtf8, rfc3339 } from '../base/text.ts';
-import { isStoreError } from '../store/errors.ts';
+import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import { subjectOf } from '../store/event-recorder.ts';
 import type { Informer, View, ViewChange } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
@@ -289,7 +289,7 @@ export class Recorder {
   #onError(text: string, error: Error, backoffMs: number): void {
     this.#metrics.recorderErrors.inc();
     this.#caughtUpWith(text);
-    this.#deps.log.warn('recording a completion is put off', {
+    this.#deps.log[retryLogLevel(error)]('recording a completion is put off', {
       task: text,
       error: toError(error).message,
       delayMs: Math.round(backoffMs),

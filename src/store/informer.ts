@@ -62,15 +62,19 @@ export class Informer<K extends Kind> {
   readonly #views: SelectedView<K, unknown>[] = [];
   readonly #synced: Promise<void>;
   #markSynced: () => void = () => {};
+  #markDamaged: (error: Error) => void = () => {};
   #running = false;
   #isSynced = false;
 
   constructor(kind: K, options: InformerOptions) {
     this.#kind = kind;
     this.#options = options;
-    this.#synced = new Promise((resolve) => {
+    this.#synced = new Promise((resolve, reject) => {
       this.#markSynced = resolve;
+      this.#markDamaged = reject;
     });
+    // Whoever waits hears of it; nobody has to.
+    this.#synced.catch(() => {});
   }
 
   /** Adds a view. Only before `run`. */
@@ -86,7 +90,10 @@ export class Informer<K extends Kind> {
     return this.#isSynced;
   }
 
-  /** Resolves when the first list is in the views. @throws the signal's reason when it aborts first. */
+  /**
+   * Resolves when the first list is in the views.
+   * @throws the signal's reason when it aborts first, StoreError `Damaged` when there is nothing to wait for
+   */
   synced(signal: AbortSignal): Promise<void> {
     return abortable(this.#synced, signal);
   }
@@ -116,6 +123,7 @@ export class Informer<K extends Kind> {
       } catch (thrown) {
         if (signal.aborted) return;
         if (isStoreError(thrown, 'Gone')) version = undefined;
+        if (isStoreError(thrown, 'Damaged')) this.#markDamaged(thrown);
         failures += 1;
         await this.#pause(failures, signal, toError(thrown));
       }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Kind, kinds } from '../../api/kinds.ts';
+import { abortable } from '../../base/abort.ts';
 import { StoreError } from '../errors.ts';
 import { parseAnswer, refusedCall } from './status-errors.ts';
 import type { Transport } from './transport.ts';
@@ -30,8 +31,8 @@ export class Discovery {
   async served(kind: Kind, signal?: AbortSignal): Promise<ServedKind> {
     const { group, plural, custom, versions } = kinds[kind];
     if (!custom) return { apiVersion: versions.at(-1) ?? 'v1', root: `/api/${versions.at(-1)}` };
-    const served = await this.#group(group);
-    signal?.throwIfAborted();
+    const asked = this.#group(group);
+    const served = await (signal === undefined ? asked : abortable(asked, signal));
     const version = served.get(plural);
     if (version === undefined) {
       this.forget(kind);

@@ -21,6 +21,7 @@ import type {
 import { plainJson, writtenKind, writtenMetadata } from '../written.ts';
 import { Discovery, type ServedKind } from './discovery.ts';
 import { type LoadOptions, loadCluster } from './load-cluster.ts';
+import { PageSizes } from './page-sizes.ts';
 import { isNotServed, parseAnswer, refusedCall, refusedResource } from './status-errors.ts';
 import { type ApiAnswer, type ApiRequest, Transport } from './transport.ts';
 import { watchEvents } from './watch-events.ts';
@@ -50,6 +51,7 @@ class KubernetesStore implements ResourceStore {
   readonly #transport: Transport;
   readonly #discovery: Discovery;
   readonly #clock: Clock;
+  readonly #pageSizes = new PageSizes();
   readonly #watches = new Set<AbortController>();
   #isClosing = false;
 
@@ -70,17 +72,18 @@ class KubernetesStore implements ResourceStore {
     parseLabelSelector(labelSelector);
     const query = {
       labelSelector,
-      limit: limit === 0 ? undefined : String(limit),
+      limit: limit === 0 ? undefined : String(this.#pageSizes.limit(kind, limit)),
       continue: options.continue,
     };
-    const answer = await this.#call(kind, { namespace }, { method: 'GET', query, signal });
-    const { items, metadata } = answer;
+    const answer = await this.#ask(kind, { namespace }, { method: 'GET', query, signal });
+    const { items, metadata } = this.#object(answer);
     if (!Array.isArray(items) || !isJsonObject(metadata) || typeof metadata['resourceVersion'] !== 'string') {
       throw new StoreError(
         'Unavailable',
         `${this.#transport.name}: sent something that is no list: check its URL`,
       );
     }
+    this.#pageSizes.learn(kind, answer.body.length, items.length);
     return {
       items: items.map((item: unknown) => decodeResource(kind, item)),
       resourceVersion: metadata['resourceVersion'],
@@ -127,14 +130,15 @@ class KubernetesStore implements ResourceStore {
     if (!name) throw invalid('metadata.name', 'is required');
     const key = { namespace, name };
     if (resourceVersion) return this.#replace(kind, key, object, options);
-    return this.#untilWritten(options.signal, async () => {
+    const written = await this.#untilWritten(options.signal, async () => {
       // Kubernetes replaces a custom resource only by its version.
       const { metadata } = await this.get(kind, key, options);
-      if (uid && uid !== metadata.uid)
-        throw conflict(kind, key, `it is another one now (uid ${metadata.uid})`);
-      const written = { ...(object['metadata'] as JsonObject), resourceVersion: metadata.resourceVersion };
-      return this.#replace(kind, key, { ...object, metadata: written }, options);
+      if (uid && uid !== metadata.uid) return undefined;
+      const present = { ...(object['metadata'] as JsonObject), resourceVersion: metadata.resourceVersion };
+      return this.#replace(kind, key, { ...object, metadata: present }, options);
     });
+    if (written === undefined) throw conflict(kind, key, 'it is another one now');
+    return written;
   }
 
   async patch<K extends Kind>(
@@ -201,8 +205,17 @@ class KubernetesStore implements ResourceStore {
     }
   }
 
-  /** Sends a request about one resource (or, without a name, a collection); returns the JSON of a success. */
+  /** Sends a request about one resource (or, without a name, a collection); returns what a success says. */
   async #call(kind: Kind, place: Place, call: ResourceCall): Promise<JsonObject> {
+    return this.#object(await this.#ask(kind, place, call));
+  }
+
+  #object(answer: ApiAnswer): JsonObject {
+    const parsed = parseAnswer(answer, this.#transport.name);
+    return isJsonObject(parsed) ? parsed : {};
+  }
+
+  async #ask(kind: Kind, place: Place, call: ResourceCall): Promise<ApiAnswer> {
     const { body, about, signal, method } = call;
     signal?.throwIfAborted();
     checkPlace(kind, place, call);
@@ -215,10 +228,7 @@ class KubernetesStore implements ResourceStore {
       ...(method === 'PATCH' ? { contentType: 'application/merge-patch+json' } : {}),
     };
     const answer = await this.#transport.send(request);
-    if (answer.status < 300) {
-      const parsed = parseAnswer(answer, this.#transport.name);
-      return isJsonObject(parsed) ? parsed : {};
-    }
+    if (answer.status < 300) return answer;
     const { namespace, name = about } = place;
     const key = namespace !== undefined && name ? { namespace, name } : undefined;
     const refusal = this.#refused(kind, key, answer);

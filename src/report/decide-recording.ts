@@ -21,7 +21,9 @@ export type ReleaseReason =
   /** It is being deleted, has not ended, and nobody is left who would write how it did. */
   | 'NeverEnded'
   /** Its run is recorded already. */
-  | 'Recorded';
+  | 'Recorded'
+  /** It is being deleted with its whole namespace, in which nothing can be recorded any more. */
+  | 'NamespaceGone';
 
 /** What a Task needs of the recorder. */
 export type RecordingStep =

@@ -76,10 +76,12 @@ async function sweep(deps: RoomDeps, retention: Retention, signal: AbortSignal):
 /** Whether a Delivery has been kept long enough. */
 export function isOver(delivery: Delivery, nowMs: number, retention: Retention): boolean {
   if (!isSettled(delivery)) return false;
-  // Settled before it was made: settled by a clock that was behind.
+  const { creationTimestamp } = delivery.metadata;
+  // A person who settles one by hand need not know of settledAt; a time before its creation is that of a clock
+  // that was behind.
   const settledMs = Math.max(
-    Date.parse(delivery.status?.settledAt ?? ''),
-    Date.parse(delivery.metadata.creationTimestamp),
+    Date.parse(delivery.status?.settledAt || creationTimestamp),
+    Date.parse(creationTimestamp),
   );
   return nowMs - settledMs > (delivery.status?.phase === 'Failed' ? retention.failed : retention.settled);
 }

@@ -131,7 +131,11 @@ describe('through a proxy', () => {
       'answered 302 to CONNECT',
     ],
     ['hangs up', (socket) => socket.destroy(), 'cannot be used: connection reset'],
-    ['talks garbage', (socket) => socket.end('SSH-2.0-OpenSSH\r\n'), 'cannot be used: HPE_INVALID_CONSTANT'],
+    [
+      'talks garbage',
+      (socket) => socket.end('SSH-2.0-OpenSSH\r\n'),
+      'cannot be used: it does not speak HTTP',
+    ],
     [
       'speaks first in the tunnel',
       (socket) => socket.write('HTTP/1.1 200 OK\r\n\r\nhello'),

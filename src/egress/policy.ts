@@ -56,7 +56,7 @@ function parseRule(flag: string, entry: string): OperatorRule {
   throw new EgressConfigError(
     flag,
     entry,
-    'write a CIDR without host bits, an address, a name or *.name, each optionally with :port ([IPv6]:port)',
+    'write a CIDR without host bits, an address (IPv4 as 10.1.2.3), a name or *.name, each optionally with :port ([IPv6]:port)',
   );
 }
 

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { systemClock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { EgressGuard } from '../egress/guard.ts';
@@ -10,12 +10,16 @@ import { type HttpServer, startHttpServer } from '../server/http-server.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
 import { openThreadedStore } from '../store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../store/store.ts';
-import { runDirectory } from './store-location.ts';
+import { CliError } from './cli-error.ts';
+import { exposureWarning } from './exposure.ts';
+import { runDirectory, type StoreLocation } from './store-location.ts';
+import { makeDefaultFolder, openStore } from './store-option.ts';
 import { version } from './version.ts';
 
 export interface RuntimeOptions {
-  /** The SQLite file. */
-  readonly storePath: string;
+  readonly store: StoreLocation;
+  /** Where a kubeconfig is looked for. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean; readonly report: boolean };
   readonly egress: EgressOptions;
   readonly hookSecrets: 'any' | 'labelled';
@@ -23,6 +27,7 @@ export interface RuntimeOptions {
   readonly backlogMs: number;
   readonly host: string;
   readonly port: number;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -39,11 +44,11 @@ export interface Runtime {
 }
 
 /**
- * Starts an engine over a SQLite file. What was acquired is let go again when a later step fails.
- * @throws StoreError, EgressConfigError, ListenError
+ * Starts an engine over a store. What was acquired is let go again when a later step fails.
+ * @throws StoreError, EgressConfigError, ListenError, CliError
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const { log, rooms } = options;
+  const { clock, log, rooms } = options;
   const policy = parseEgressPolicy(options.egress);
   const releases: (() => unknown)[] = [];
   const release = async (): Promise<void> => {
@@ -58,28 +63,27 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   };
   try {
     const lost = new AbortController();
-    const store = await openThreadedStore({
-      path: options.storePath,
-      log,
-      threadPath: besideProgram('store-thread.js'),
-      onLost: (error) => lost.abort(error),
-    });
+    const store = await openEngineStore(options, (error) => lost.abort(error));
     releases.push(() => store.close());
-    const lock = acquireEngineLock(options.storePath);
-    // Let go last: the file is ours until everything is written.
-    releases.unshift(() => lock.release());
-    const guard = new EgressGuard(policy, { clock: systemClock });
+    if (options.store.kind === 'sqlite') {
+      const lock = acquireEngineLock(options.store.path);
+      // Let go last: the file is ours until everything is written.
+      releases.unshift(() => lock.release());
+    }
+    const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
     const { hookSecrets, backlogMs } = options;
     const engine = createEngine({
       store,
-      clock: systemClock,
+      clock,
       log,
       spawn: rooms.spawn,
       run: rooms.run ? { runner: processRunner(options) } : undefined,
       report: rooms.report ? { guard, hookSecrets, backlogMs, version } : undefined,
     });
     const server = await startHttpServer({ engine, log, host: options.host, port: options.port });
+    const warning = exposureWarning(options.host, rooms);
+    if (warning !== undefined) log.warn(warning, { url: server.url });
     return running({ store, engine, server, lost: lost.signal, release });
   } catch (error) {
     await release();
@@ -87,9 +91,32 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
-function processRunner({ storePath, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
+/** A file is worked on in a thread of its own, so that the engine never waits for the disk. */
+async function openEngineStore(
+  options: RuntimeOptions,
+  onLost: (error: Error) => void,
+): Promise<ResourceStore> {
+  const { store: location, clock, log, env } = options;
+  if (location.kind === 'kubernetes') return openStore(location, { clock, log, env });
+  await makeDefaultFolder(location);
+  return openThreadedStore({
+    path: location.path,
+    log,
+    threadPath: besideProgram('store-thread.js'),
+    onLost,
+  });
+}
+
+function processRunner({ store, clock, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
+  if (store.kind === 'kubernetes') {
+    throw new CliError(
+      'not built yet',
+      'telos up --run --store kubernetes',
+      'let Kelos run them: use --report',
+    );
+  }
   const keeperPath = besideProgram('keeper.js');
-  return createProcessRunner({ directory: runDirectory(storePath), keeperPath, clock: systemClock, log });
+  return createProcessRunner({ directory: runDirectory(store.path), keeperPath, clock, log });
 }
 
 /** The path of another program that is shipped in the same folder. */

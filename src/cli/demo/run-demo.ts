@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Delivery } from '../../api/delivery.ts';
 import { checkManifest, parseManifests } from '../../api/manifest.ts';
 import type { Task } from '../../api/task.ts';
+import { systemClock } from '../../base/clock.ts';
 import { TelosError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { EgressOptions } from '../../egress/policy.ts';
@@ -67,13 +68,15 @@ async function walk(
   const receivers = await startReceivers(folder);
   closers.push(receivers.audit.close, receivers.pager.close);
   const runtime = await startRuntime({
-    storePath: join(folder, 'telos.db'),
+    store: { kind: 'sqlite', path: join(folder, 'telos.db'), isDefault: false },
+    env: process.env,
     rooms: { spawn: true, run: true, report: true },
     egress: await demoEgress(options.egress, receivers),
     hookSecrets: 'any',
     backlogMs: 24 * 3_600_000,
     host: options.host,
     port: options.port,
+    clock: systemClock,
     log: options.log,
   });
   closers.push(() => runtime.stop());

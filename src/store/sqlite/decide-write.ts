@@ -1,13 +1,14 @@
 import { admit, type Part } from '../../api/admission.ts';
 import type { Fault } from '../../api/fault.ts';
-import { type Kind, kindNames, kinds, type Resource } from '../../api/kinds.ts';
+import { type Kind, kinds, type Resource } from '../../api/kinds.ts';
 import type { ObjectMeta, StoredMeta } from '../../api/meta.ts';
-import { isJsonObject, type JsonObject, jsonEqual } from '../../base/json.ts';
+import { type JsonObject, jsonEqual } from '../../base/json.ts';
 import { rfc3339 } from '../../base/text.ts';
 import { StoreError } from '../errors.ts';
+import { invalid, invalidFaults } from '../refusals.ts';
 import { type Key, keyText } from '../store.ts';
-import { changedMetadata, checkPreconditions, newMetadata, writtenMetadata } from './metadata.ts';
-import { invalid, invalidFaults } from './refusals.ts';
+import { writtenKind, writtenMetadata } from '../written.ts';
+import { changedMetadata, checkPreconditions, newMetadata } from './metadata.ts';
 import type { StoredResource } from './state.ts';
 
 /** What a write comes to. `put` and `remove` carry the new state, without its version; the JSON is what is stored. */
@@ -25,32 +26,6 @@ export interface Addition {
 
 /** The largest resource, in UTF-16 units of its JSON: what etcd takes by default. */
 const maxSize = 1_572_864;
-
-/** What somebody handed over as JSON text: later changes to it do not matter. @throws StoreError `Invalid` */
-export function toJsonText(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? 'null';
-  } catch (thrown) {
-    throw new StoreError('Invalid', 'the resource is not JSON (a cycle or a bigint is in it)', {
-      cause: thrown,
-      faults: [{ path: '', message: 'is not JSON' }],
-    });
-  }
-}
-
-/** The object that a text of `toJsonText` holds. @throws StoreError `Invalid` when it holds something else */
-export function parseObject(text: string): JsonObject {
-  const value: unknown = JSON.parse(text);
-  if (!isJsonObject(value)) throw invalid('', 'a resource is an object');
-  return value;
-}
-
-/** The kind of a written resource. @throws StoreError `Invalid` when there is no such kind. */
-export function writtenKind(object: JsonObject): Kind {
-  const { kind } = object;
-  if (typeof kind === 'string' && Object.hasOwn(kinds, kind)) return kind as Kind;
-  throw invalid('kind', `${JSON.stringify(kind)} is not a kind (${kindNames.join(', ')})`);
-}
 
 /** A new resource under a name that is free. */
 export function decideCreate(draft: JsonObject, key: Key, now: number): Addition {

@@ -1,8 +1,8 @@
 import type { Kind } from '../../api/kinds.ts';
 import { type LabelSelector, matchesLabels } from '../label-selector.ts';
+import { gone, invalid } from '../refusals.ts';
 import type { Key } from '../store.ts';
 import type { SqlValue } from './connection.ts';
-import { gone, invalid } from './refusals.ts';
 import { State } from './state.ts';
 import type { Tables } from './tables.ts';
 

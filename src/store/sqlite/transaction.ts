@@ -142,6 +142,15 @@ export class Transaction {
     this.#tables.connection.run('DELETE FROM garbage WHERE uid = ?', uid);
   }
 
+  /** A change that means nothing: shows whether writing works. */
+  touch(): void {
+    this.#isChanged = true;
+    // SQLite would not write a value that is the same.
+    this.#tables.connection.run(
+      "INSERT INTO meta VALUES ('touched', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1",
+    );
+  }
+
   /** Keys of the Events last written before a time (milliseconds), oldest first. */
   eventsBefore(time: number, limit: number): Key[] {
     return this.#tables.connection

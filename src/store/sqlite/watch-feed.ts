@@ -1,6 +1,6 @@
 import type { Kind } from '../../api/kinds.ts';
 import { matchesLabels } from '../label-selector.ts';
-import { gone } from './refusals.ts';
+import { gone } from '../refusals.ts';
 import type { FileEvent, WatchQuery } from './resource-file.ts';
 import type { Revision } from './revision.ts';
 import { isBusy, toStoreError } from './sqlite-errors.ts';

@@ -62,14 +62,15 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   };
   try {
+    if (options.store.kind === 'sqlite') {
+      await makeDefaultFolder(options.store);
+      // Before the file is opened, which may bring it to a newer version; let go last, when everything is written.
+      const lock = acquireEngineLock(options.store.path);
+      releases.push(() => lock.release());
+    }
     const lost = new AbortController();
     const store = await openEngineStore(options, (error) => lost.abort(error));
     releases.push(() => store.close());
-    if (options.store.kind === 'sqlite') {
-      const lock = acquireEngineLock(options.store.path);
-      // Let go last: the file is ours until everything is written.
-      releases.unshift(() => lock.release());
-    }
     const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
     const { hookSecrets, backlogMs } = options;
@@ -98,7 +99,6 @@ async function openEngineStore(
 ): Promise<ResourceStore> {
   const { store: location, clock, log, env } = options;
   if (location.kind === 'kubernetes') return openStore(location, { clock, log, env });
-  await makeDefaultFolder(location);
   return openThreadedStore({
     path: location.path,
     log,

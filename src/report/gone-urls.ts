@@ -1,6 +1,7 @@
 import type { Delivery } from '../api/delivery.ts';
 import type { Clock } from '../base/clock.ts';
-import type { Informers, View } from '../store/informer.ts';
+import type { Informers } from '../store/informer.ts';
+import type { View } from '../store/view.ts';
 import { urlOf } from './lane.ts';
 
 /** How long a 410 stands. */

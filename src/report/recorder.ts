@@ -10,9 +10,10 @@ import { abortable } from '../base/abort.ts';
 import { toError } from '../base/errors.ts';
 import { isStoreError } from '../store/errors.ts';
 import { subjectOf } from '../store/event-recorder.ts';
-import type { Informer, View, ViewChange } from '../store/informer.ts';
+import type { Informer } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyOf, keyText, type MergePatch, parseKeyText } from '../store/store.ts';
+import type { View, ViewChange } from '../store/view.ts';
 import { type Reconciled, Workqueue } from '../store/workqueue.ts';
 import { decideRecording, isExpired, outputsWaitMs, type ReleaseReason } from './decide-recording.ts';
 import { draftDeliveries } from './delivery-draft.ts';
@@ -45,7 +46,7 @@ export class Recorder {
   readonly #settings: RecorderSettings;
   readonly #metrics: ReportMetrics;
   readonly #firstSight: FirstSight;
-  readonly #informer: Informer<'Task'>;
+  readonly #informer: Informer<Task>;
   readonly #view: View<Task>;
   readonly #queue: Workqueue;
   /** When the terminal phase of a Task in the view was seen, monotonic. */

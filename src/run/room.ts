@@ -1,9 +1,9 @@
 import { setMaxListeners } from 'node:events';
 import { toError } from '../base/errors.ts';
 import { isStoreError } from '../store/errors.ts';
-import type { View, ViewChange } from '../store/informer.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
 import { type Key, keyText, parseKeyText } from '../store/store.ts';
+import type { View, ViewChange } from '../store/view.ts';
 import { Workqueue } from '../store/workqueue.ts';
 import { BranchLocks, nextInQueue } from './branch-locks.ts';
 import { TaskController } from './controller.ts';

@@ -20,7 +20,7 @@ import {
   promptWith,
 } from './dependencies.ts';
 import type { RunMetrics } from './metrics.ts';
-import type { Runner } from './runner.ts';
+import type { Runner, RunProgress } from './runner.ts';
 import { TaskStatusWriter } from './task-status.ts';
 import type { TrackedRuns } from './tracked-runs.ts';
 import type { ActiveTask, WatchedTask } from './watched-task.ts';
@@ -88,13 +88,13 @@ export class TaskController {
 
   async #move(
     task: Task,
-    step: Extract<TaskStep, { do: 'markRunning' | 'cancel' | 'finish' | 'letGo' | 'delete' }>,
+    step: Extract<TaskStep, { do: 'markUnderWay' | 'cancel' | 'finish' | 'letGo' | 'delete' }>,
   ): Promise<undefined> {
     const { runs, runner } = this.#deps;
     const { uid } = task.metadata;
     switch (step.do) {
-      case 'markRunning':
-        await this.#markRunning(task, step.startedAt);
+      case 'markUnderWay':
+        await this.#markUnderWay(task, step.progress);
         return;
       case 'cancel':
         runs.cancel(uid);
@@ -132,10 +132,10 @@ export class TaskController {
     const mayHaveRun =
       task.metadata.finalizers?.includes(runFinalizer) === true || phase === 'Running' || phase === 'Pending';
     if (!mayHaveRun) return { kind: 'none' };
+    if (terminalPhase(task) === undefined) return this.#deps.runs.factOf(task, signal);
     // One that has ended and is not deleted needs nothing of its run.
-    if (terminalPhase(task) !== undefined && task.metadata.deletionTimestamp === undefined)
-      return { kind: 'none' };
-    return this.#deps.runs.factOf(task, signal);
+    if (task.metadata.deletionTimestamp === undefined) return { kind: 'none' };
+    return this.#deps.runs.remainsOf(task, signal);
   }
 
   async #dependenciesOf(task: Task, signal: AbortSignal): Promise<DependencyVerdict> {
@@ -185,7 +185,7 @@ export class TaskController {
         return { againAfterMs: secretLookMs };
       case 'started':
         this.#deps.runs.track(task, started.run);
-        await this.#markRunning(pending, started.run.startedAt);
+        await this.#markUnderWay(pending, started.run.progress);
         return undefined;
     }
   }
@@ -202,9 +202,14 @@ export class TaskController {
       await this.#write.waiting(task, message);
   }
 
-  async #markRunning(task: Task, startedAt: number): Promise<void> {
-    await this.#write.running(task, startedAt);
-    this.#deps.events.record(subjectOf(task), 'Normal', 'TaskRunning', 'its program runs');
+  async #markUnderWay(task: Task, progress: RunProgress): Promise<void> {
+    const { status } = await this.#write.underWay(task, progress);
+    const { events } = this.#deps;
+    const { phase, jobName } = task.status ?? {};
+    if (jobName === undefined && progress.jobName !== undefined)
+      events.record(subjectOf(task), 'Normal', 'TaskCreated', `its Job ${progress.jobName} is made`);
+    if (phase !== 'Running' && status?.phase === 'Running')
+      events.record(subjectOf(task), 'Normal', 'TaskRunning', 'its program runs');
   }
 
   async #finish(task: Task, completion: Completion): Promise<void> {

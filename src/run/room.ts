@@ -75,6 +75,7 @@ class Running implements Room {
     // Every run waits on it, however many there are.
     setMaxListeners(0, signal);
     this.#runs.begin(signal);
+    const following = this.#runner.follow(signal);
     try {
       // Who holds a branch must be known before anybody is let go.
       await this.#deps.informers.of('Task').synced(signal);
@@ -82,7 +83,7 @@ class Running implements Room {
       if (signal.aborted) return;
       throw toError(thrown);
     }
-    await Promise.all([this.#queue.run(signal), sweepRuns(this.#deps, this.#runner, signal)]);
+    await Promise.all([this.#queue.run(signal), sweepRuns(this.#deps, this.#runner, signal), following]);
   }
 
   #onChange({ key, before, now }: ViewChange<WatchedTask>): void {

@@ -12,7 +12,7 @@ import { taskOf } from './fixtures.ts';
 
 const nowMs = Date.parse('2026-01-02T04:00:00Z');
 const none: RunFact = { kind: 'none' };
-const running: RunFact = { kind: 'running', startedAt: 5000 };
+const running: RunFact = { kind: 'running', progress: { startedAt: 5000 } };
 
 function record(outcome: RunOutcome, more: Partial<RunRecord> = {}): RunFact {
   const nothing = { outputs: [], results: {}, outputsLeftOut: 0, lastLine: '', cancelled: false };
@@ -62,7 +62,7 @@ describe('the next step', () => {
       { status: { phase: 'Pending' }, finalizers: [runFinalizer] },
       'start',
     ],
-    ['a Pending Task that runs is marked', { status: { phase: 'Pending' }, run: running }, 'markRunning'],
+    ['a Pending Task that runs is marked', { status: { phase: 'Pending' }, run: running }, 'markUnderWay'],
     ['a Running Task that runs needs nothing', { status: { phase: 'Running' }, run: running }, 'nothing'],
     ['a run that ended finishes its Task, whatever the phase', { run: record(exit0) }, 'finish'],
     ['a Running Task without a run is finished', { status: { phase: 'Running' } }, 'finish'],

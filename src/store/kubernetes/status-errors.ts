@@ -135,6 +135,11 @@ function forbidden(answer: ApiAnswer, status: Status, subject: Subject, server: 
   if (/denied (the )?request/.test(message)) {
     return invalidFaults(subjectText(subject), [{ path: '', message }]);
   }
+  if (/exceeded quota/.test(message))
+    return new StoreError(
+      'Unavailable',
+      `${subjectText(subject)}: ${message}: make room, or raise the quota`,
+    );
   return refusedCall(answer, server);
 }
 

@@ -104,6 +104,65 @@ describe('the next step', () => {
   });
 });
 
+describe('a run that waits for a machine', () => {
+  const scheduled = { startedAt: undefined, jobName: 'j', podName: 'p', heldUp: 'no node' };
+  const under = (progress: object): RunFact => ({
+    kind: 'running',
+    progress: { startedAt: undefined, ...progress },
+  });
+
+  test.each<[string, TaskStatus, object, string]>([
+    [
+      'that is told already needs nothing',
+      { phase: 'Pending', jobName: 'j', podName: 'p', message: 'no node' },
+      scheduled,
+      'nothing',
+    ],
+    ['whose Job is made is told', { phase: 'Pending' }, { jobName: 'j' }, 'markUnderWay'],
+    [
+      'that has a Pod is told',
+      { phase: 'Pending', jobName: 'j' },
+      { jobName: 'j', podName: 'p' },
+      'markUnderWay',
+    ],
+    [
+      'that is held up is told',
+      { phase: 'Pending', jobName: 'j' },
+      { jobName: 'j', heldUp: 'm' },
+      'markUnderWay',
+    ],
+    [
+      'that is held up no more is told',
+      { phase: 'Pending', jobName: 'j', message: 'm' },
+      { jobName: 'j' },
+      'markUnderWay',
+    ],
+    [
+      'whose program has begun is told',
+      { phase: 'Pending', jobName: 'j' },
+      { jobName: 'j', startedAt: 1 },
+      'markUnderWay',
+    ],
+    [
+      'of a second Pod leaves its Task Running',
+      { phase: 'Running', jobName: 'j', podName: 'p' },
+      { jobName: 'j', podName: 'p' },
+      'nothing',
+    ],
+  ])('%s', (_title, status, progress, step) => {
+    expect(decide({ status, run: under(progress) }).do).toBe(step);
+  });
+
+  test('is lost, and not begun anew, when its Job is gone', () => {
+    const status: TaskStatus = { phase: 'Pending', jobName: 'j' };
+    const message = 'Task failed: its Job "j" is gone (was it deleted?); create it again';
+    expect(decide({ status })).toMatchObject({ do: 'finish', completion: { phase: 'Failed', message } });
+    expect(decide({ status, deleting: true })).toMatchObject({
+      completion: { message: 'Task was deleted while running' },
+    });
+  });
+});
+
 describe('the time to live', () => {
   const spec = { ttlSecondsAfterFinished: 90 };
   test.each<[string, Given, TaskStep]>([

@@ -113,7 +113,7 @@ class JobRunner implements Runner {
 
   async forget(uid: string): Promise<void> {
     for (const job of this.#jobView.group(uid))
-      await this.#options.api.delete(job, job.uid, this.#stopped.signal);
+      await this.#options.api.delete(job, job.uid, 'Background', this.#stopped.signal);
   }
 
   /** Jobs belong to their Tasks: the cluster clears them up. */
@@ -146,7 +146,7 @@ class JobRunner implements Runner {
       {
         clock,
         log,
-        remove: (gone, signal) => api.delete(gone, gone.uid, signal),
+        remove: (gone, signal) => api.delete(gone, gone.uid, 'Foreground', signal),
         readTail: (of, pod, signal) => this.#readTail(of, pod, signal),
         signal: this.#stopped.signal,
       },

@@ -26,8 +26,16 @@ export interface JobsApi {
   create(key: Key, manifest: JsonObject, signal: AbortSignal): Promise<JobCreation>;
   /** Undefined when there is none of that name. */
   get(key: Key, signal: AbortSignal): Promise<unknown>;
-  /** Deletes the Job of that uid when all of its Pods are gone, which it has stopped. One that is gone is fine. */
-  delete(key: Key, uid: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Deletes the Job of that uid and ends its Pods: it goes after them (`Foreground`), so that who sees it gone knows
+   * that nothing runs, or before them. One that is gone is fine.
+   */
+  delete(
+    key: Key,
+    uid: string,
+    propagationPolicy: 'Foreground' | 'Background',
+    signal: AbortSignal,
+  ): Promise<void>;
   /** The end of what a container has printed, at most so many bytes; undefined when it has printed nothing, or is gone. */
   logTail(pod: Key, container: string, maxBytes: number, signal: AbortSignal): Promise<string | undefined>;
 }

@@ -49,8 +49,13 @@ export class KubernetesJobs implements JobsApi {
     return this.jobs.get(key, { signal });
   }
 
-  delete(key: Key, uid: string, signal: AbortSignal): Promise<void> {
-    return this.jobs.delete(key, { uid, propagationPolicy: 'Foreground' }, { signal });
+  delete(
+    key: Key,
+    uid: string,
+    propagationPolicy: 'Foreground' | 'Background',
+    signal: AbortSignal,
+  ): Promise<void> {
+    return this.jobs.delete(key, { uid, propagationPolicy }, { signal });
   }
 
   async logTail(

@@ -276,6 +276,46 @@ data:
     expect((await house.admin.list(jobs, { namespace })).items).toEqual([]);
   });
 
+  test('a Task of the same name as one that was deleted is another, and runs anew', async () => {
+    await create('again', 'echo ---KELOS_OUTPUTS_START---; echo first; echo ---KELOS_OUTPUTS_END---');
+    expect((await ended('again')).status?.outputs).toEqual(['first']);
+    await house.admin.delete(tasks, key('again'));
+    await house.admin.untilGone(tasks, key('again'));
+    await create('again', 'echo ---KELOS_OUTPUTS_START---; echo second; echo ---KELOS_OUTPUTS_END---');
+    expect((await ended('again')).status?.outputs).toEqual(['second']);
+  });
+
+  test('a namespace that is deleted goes, with the Task that ran in it', async () => {
+    const doomed = await house.admin.createNamespace('doomed', { serviceAccount: true });
+    await house.admin.create(tasks, {
+      apiVersion: 'kelos.dev/v1alpha2',
+      kind: 'Task',
+      metadata: { namespace: doomed, name: 'last' },
+      spec: { type: 'command', image: 'busybox', command: ['sleep', '60'] },
+    } as KubeObject);
+    const last = { namespace: doomed, name: 'last' };
+    await house.admin.until<TaskObject>(tasks, last, ({ status }) => status?.phase === 'Running');
+    await house.admin.delete('v1/namespaces', { name: doomed });
+    await house.admin.untilGone('v1/namespaces', { name: doomed });
+  });
+
+  test('an API server that was away changes nothing', async () => {
+    const { path, open } = await gate();
+    await create(
+      'patient',
+      `cat ${path}; echo ---KELOS_OUTPUTS_START---; echo a: 1; echo ---KELOS_OUTPUTS_END---`,
+    );
+    await running('patient');
+    await house.plane.killApiServer();
+    await open();
+    await house.plane.startApiServer();
+    // It is up before it serves what CRDs define.
+    await expect
+      .poll(() => house.admin.list(tasks, { namespace }).catch(() => undefined), { timeout: 30_000 })
+      .toBeDefined();
+    expect((await ended('patient')).status).toMatchObject({ phase: 'Succeeded', results: { a: '1' } });
+  });
+
   test('a Job of the same name that is not its own is left alone', async () => {
     const template = {
       spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'i', command: ['true'] }] },

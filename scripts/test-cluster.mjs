@@ -1,9 +1,13 @@
-// Runs the suites that need Kubernetes: `npm run test:cluster [-- vitest's arguments]`. CONTRIBUTING.md says on what.
+// Runs the suites that need Kubernetes: `npm run test:cluster [-- vitest's arguments]`; or, with `--serve`, a cluster to
+// try things on by hand. CONTRIBUTING.md says on what.
 import { spawn } from 'node:child_process';
+import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { root } from './bundle.mjs';
+import { bundle, root } from './bundle.mjs';
 import { buildControlPlane, keptControlPlane, namedControlPlane } from './control-plane.mjs';
 
+const [, , ...args] = process.argv;
+const serving = args[0] === '--serve';
 const ending = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => ending.abort());
 
@@ -17,29 +21,43 @@ try {
 async function main() {
   const named = await namedControlPlane(process.env);
   try {
-    return await runSuites(named?.folder ?? (await ownControlPlane()));
+    const controlPlane = named?.folder ?? (await ownControlPlane());
+    return await (serving ? serve(controlPlane) : runSuites(controlPlane));
   } finally {
     await named?.remove();
   }
 }
 
-/** Ours, built when need be: a cluster that is there already makes it welcome, but not needed. */
+/** Ours, built when need be: where there is a cluster already, it is welcome but not needed. */
 async function ownControlPlane() {
   const kept = await keptControlPlane(process.env);
   if (kept.built) return kept.folder;
-  if (process.env.TELOS_TEST_KUBECONFIG) return undefined;
+  if (process.env.TELOS_TEST_KUBECONFIG && !serving) return undefined;
   await buildControlPlane(kept, ending.signal);
   return kept.folder;
 }
 
 function runSuites(controlPlane) {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  return run([vitest, 'run', '--project', 'cluster', ...args], controlPlane);
+}
+
+async function serve(controlPlane) {
+  const outdir = join(root, 'node_modules', '.cache', 'telos-cluster');
+  const kit = join(root, 'test', 'cluster', 'kit');
+  await bundle({ serve: 'test/cluster/kit/serve.ts' }, outdir);
+  for (const name of ['supervisor.mjs', 'container-log-writer.mjs']) {
+    await copyFile(join(kit, name), join(outdir, name));
+  }
+  return run([join(outdir, 'serve.js')], controlPlane);
+}
+
+function run(command, controlPlane) {
   const env = { ...process.env, ...(controlPlane && { TELOS_TEST_CONTROL_PLANE: controlPlane }) };
-  const args = [vitest, 'run', '--project', 'cluster', ...process.argv.slice(2)];
-  const run = spawn(process.execPath, args, { cwd: root, env, stdio: 'inherit' });
-  ending.signal.addEventListener('abort', () => run.kill('SIGINT'));
+  const child = spawn(process.execPath, command, { cwd: root, env, stdio: 'inherit' });
+  ending.signal.addEventListener('abort', () => child.kill('SIGINT'));
   return new Promise((resolve, reject) => {
-    run.on('error', reject);
-    run.on('close', (status) => resolve(status ?? 1));
+    child.on('error', reject);
+    child.on('close', (status) => resolve(status ?? 1));
   });
 }

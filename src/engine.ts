@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { aborted } from './base/abort.ts';
 import type { Clock } from './base/clock.ts';
 import { toError } from './base/errors.ts';
@@ -29,7 +29,10 @@ export interface Engine {
   readonly ingest: SpawnRoom['ingest'] | undefined;
   /** What has to happen before it may be sent work. */
   readiness(signal: AbortSignal): Promise<{ ready: boolean; waitingFor: readonly string[] }>;
-  /** Resolves when the first lists are in and every completion found there is recorded. */
+  /**
+   * Resolves when the first lists are in and every completion found there is recorded.
+   * @throws the signal's reason when it aborts first, StoreError `Damaged` when the store has to be mended first
+   */
   started(signal: AbortSignal): Promise<void>;
   /**
    * Works until the signal aborts, then drains: what is under way ends, nothing new is begun.
@@ -43,6 +46,7 @@ export function createEngine(options: EngineOptions): Engine {
   const { store, clock, log } = options;
   const metrics = new Registry();
   collectDefaultMetrics({ register: metrics });
+  storeGauge(metrics, store, clock);
   const informers = new Informers({ store, clock, log });
   const events = new EventRecorder(store, clock, log);
   const depsOf = (room: string): RoomDeps => ({
@@ -73,6 +77,28 @@ export function createEngine(options: EngineOptions): Engine {
       await events.flush();
     },
   };
+}
+
+/** The longest that a scrape waits for the store, in milliseconds. */
+const gaugePatienceMs = 1_000;
+
+function storeGauge(metrics: Registry, store: ResourceStore, clock: Clock): void {
+  new Gauge({
+    name: 'telos_store_available',
+    help: '1 when the store can be read and written, 0 when it cannot.',
+    registers: [metrics],
+    async collect() {
+      const late = new AbortController();
+      const cancel = clock.after(gaugePatienceMs, () => late.abort());
+      this.set(
+        await store.ping({ signal: late.signal }).then(
+          () => 1,
+          () => 0,
+        ),
+      );
+      cancel();
+    },
+  });
 }
 
 async function readiness(

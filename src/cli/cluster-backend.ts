@@ -1,4 +1,4 @@
-import { systemClock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { createJobRunner } from '../run/job/job-runner.ts';
 import { KubernetesJobs } from '../run/job/kubernetes-jobs.ts';
@@ -13,6 +13,7 @@ export interface ClusterOptions {
   readonly context: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean };
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -23,13 +24,13 @@ export interface ClusterOptions {
 export async function openCluster(
   options: ClusterOptions,
 ): Promise<{ readonly store: ResourceStore; readonly runner: Runner }> {
-  const { context, env, rooms, log } = options;
-  const server = await connectApiServer({ context, env, clock: systemClock, log });
+  const { context, env, rooms, clock, log } = options;
+  const server = await connectApiServer({ context, env, clock, log });
   const store = createKubernetesStore(server);
   try {
-    if (rooms.spawn || rooms.run) await refuseBesideKelos(server, systemClock, log);
+    if (rooms.spawn || rooms.run) await refuseBesideKelos(server, clock, log);
     const api = new KubernetesJobs(server);
-    return { store, runner: createJobRunner({ api, store, clock: systemClock, log }) };
+    return { store, runner: createJobRunner({ api, store, clock, log }) };
   } catch (thrown) {
     await store.close();
     throw thrown;

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { systemClock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { EgressGuard } from '../egress/guard.ts';
@@ -27,6 +27,7 @@ export interface RuntimeOptions {
   readonly backlogMs: number;
   readonly host: string;
   readonly port: number;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -47,7 +48,7 @@ export interface Runtime {
  * @throws StoreError, EgressConfigError, ListenError, CliError
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const { log, rooms } = options;
+  const { clock, log, rooms } = options;
   const policy = parseEgressPolicy(options.egress);
   const releases: (() => unknown)[] = [];
   const release = async (): Promise<void> => {
@@ -69,12 +70,12 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       // Let go last: the file is ours until everything is written.
       releases.unshift(() => lock.release());
     }
-    const guard = new EgressGuard(policy, { clock: systemClock });
+    const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
     const { hookSecrets, backlogMs } = options;
     const engine = createEngine({
       store,
-      clock: systemClock,
+      clock,
       log,
       spawn: rooms.spawn,
       run: rooms.run ? { runner: runner() } : undefined,
@@ -97,11 +98,11 @@ interface Backend {
 }
 
 async function openBackend(options: RuntimeOptions, onLost: (error: Error) => void): Promise<Backend> {
-  const { store: location, log, env, rooms } = options;
+  const { store: location, clock, log, env, rooms } = options;
   if (location.kind === 'kubernetes') {
     // Loaded when it is wanted: most engines have a file.
     const { openCluster } = await import('./cluster-backend.ts');
-    const { store, runner } = await openCluster({ context: location.context, env, rooms, log });
+    const { store, runner } = await openCluster({ context: location.context, env, rooms, clock, log });
     return { store, runner: () => runner };
   }
   await makeDefaultFolder(location);
@@ -110,7 +111,7 @@ async function openBackend(options: RuntimeOptions, onLost: (error: Error) => vo
   const store = await openThreadedStore({ path: location.path, log, threadPath, onLost });
   const keeperPath = besideProgram('keeper.js');
   const directory = runDirectory(location.path);
-  return { store, runner: () => createProcessRunner({ directory, keeperPath, clock: systemClock, log }) };
+  return { store, runner: () => createProcessRunner({ directory, keeperPath, clock, log }) };
 }
 
 /** The path of another program that is shipped in the same folder. */

@@ -13,6 +13,7 @@ import {
   RequestRefusal,
   requireValue,
   type SecretSource,
+  versionOf,
 } from './secrets.ts';
 import { SigningKeyError, signMessage } from './sign.ts';
 import type { Verdict } from './verdict.ts';
@@ -43,8 +44,8 @@ export interface PreparedRequest {
   readonly secretValues: readonly string[];
   /** Headers, in lower case, whose values came out of Secrets. */
   readonly secretHeaders: readonly string[];
-  /** The URL itself came out of a Secret. */
-  readonly secretUrl: boolean;
+  /** The version of the Secret that the URL itself came out of; undefined when it stands in the hook. */
+  readonly urlVersion: string | undefined;
 }
 
 export type Preparation =
@@ -119,35 +120,36 @@ async function buildRequest(
     },
     secretValues: [...Object.values(fromSecret), ...tellingPartsOf(url)],
     secretHeaders: Object.keys(fromSecret),
-    secretUrl: url.secret,
+    urlVersion: url.version,
   };
 }
 
 interface Target {
   readonly text: string;
   readonly target: URL;
-  readonly secret: boolean;
+  /** Of the Secret that it came out of. */
+  readonly version: string | undefined;
 }
 
 async function targetOf(message: Message, settings: RequestSettings, deps: RequestDeps): Promise<Target> {
   const { url, urlFrom } = message.hook.webhook;
-  if (urlFrom === undefined) return { ...parseTarget(url ?? ''), secret: false };
+  if (urlFrom === undefined) return { ...parseTarget(url ?? ''), version: undefined };
   const { name, key } = urlFrom.secretKeyRef;
   const secret = await findSecret(deps.secrets, message.namespace, name);
   // A line break at the end is what `echo` leaves; everything else is for the egress guard to judge.
   const parsed = parseTarget(requireValue(secret, key).replace(/[\r\n]+$/, ''));
   permitSecret(secret, parsed.target, settings.hookSecrets);
-  return { ...parsed, secret: true };
+  return { ...parsed, version: versionOf(secret) };
 }
 
 /**
  * What an echo may not show of a URL: all of one that is a credential, its path and query, and each long part of
  * them; of one that stands in the hook itself, the parts that are long enough to be tokens.
  */
-function tellingPartsOf({ text, target, secret }: Target): string[] {
+function tellingPartsOf({ text, target, version }: Target): string[] {
   const { href, pathname, search } = target;
   const parts = `${pathname}${search}`.split(/[/?&=]/);
-  if (!secret) return parts.filter((part) => part.length >= 16);
+  if (version === undefined) return parts.filter((part) => part.length >= 16);
   const whole = [text, href, `${pathname}${search}`, pathname].filter((part) => part !== '/');
   return [...whole, ...parts.filter((part) => part.length >= 8)];
 }

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { toError } from '../base/errors.ts';
-import { isStoreError } from '../store/errors.ts';
+import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
 import { type Key, keyText, parseKeyText } from '../store/store.ts';
 import type { View, ViewChange } from '../store/view.ts';
@@ -136,7 +136,7 @@ class Running implements Room {
   }
 
   #trouble(key: string, error: Error, backoffMs: number): void {
-    this.#deps.log.warn('a Task will be tried again', {
+    this.#deps.log[retryLogLevel(error)]('a Task will be tried again', {
       task: key,
       error: error.message,
       backoffMs: Math.round(backoffMs),

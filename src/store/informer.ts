@@ -51,15 +51,19 @@ export class Informer<R extends Versioned> {
   readonly #views: SelectedView<R, unknown>[] = [];
   readonly #synced: Promise<void>;
   #markSynced: () => void = () => {};
+  #markDamaged: (error: Error) => void = () => {};
   #running = false;
   #isSynced = false;
 
   constructor(source: ListWatch<R>, options: InformerOptions) {
     this.#source = source;
     this.#options = options;
-    this.#synced = new Promise((resolve) => {
+    this.#synced = new Promise((resolve, reject) => {
       this.#markSynced = resolve;
+      this.#markDamaged = reject;
     });
+    // Whoever waits hears of it; nobody has to.
+    this.#synced.catch(() => {});
   }
 
   /** Adds a view. Only before `run`. */
@@ -76,7 +80,10 @@ export class Informer<R extends Versioned> {
     return this.#isSynced;
   }
 
-  /** Resolves when the first list is in the views. @throws the signal's reason when it aborts first. */
+  /**
+   * Resolves when the first list is in the views.
+   * @throws the signal's reason when it aborts first, StoreError `Damaged` when there is nothing to wait for
+   */
   synced(signal: AbortSignal): Promise<void> {
     return abortable(this.#synced, signal);
   }
@@ -106,6 +113,7 @@ export class Informer<R extends Versioned> {
       } catch (thrown) {
         if (signal.aborted) return;
         if (isStoreError(thrown, 'Gone')) version = undefined;
+        if (isStoreError(thrown, 'Damaged')) this.#markDamaged(thrown);
         failures += 1;
         await this.#pause(failures, signal, toError(thrown));
       }

@@ -5,34 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, inject, it, onTestFinished } from 'vitest';
 import { clusterAdmin, describeOnCluster, temporaryNamespace } from './kit/cluster.ts';
-import type { ClusterClient } from './kit/cluster-client.ts';
+import { installDefinitions } from './kit/definitions.ts';
 import type { KubeObject } from './kit/kube-object.ts';
+import { processExists } from './kit/process-exists.ts';
 import type { Pod } from './stand-in-node/pod.ts';
 
-const root = join(import.meta.dirname, '..', '..');
-const yamlIn = (folder: string): string[] =>
-  readdirSync(join(root, folder))
-    .filter((name) => name.endsWith('.yaml'))
-    .map((name) => readFileSync(join(root, folder, name), 'utf8'));
-
-interface Definition extends KubeObject {
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
-}
+const examples = join(import.meta.dirname, '..', '..', 'examples');
 
 interface Job extends KubeObject {
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
-const isEstablished = ({ status }: Definition): boolean =>
-  status?.conditions?.some(({ type, status: holds }) => type === 'Established' && holds === 'True') ?? false;
-
-async function applyOurDefinitions(admin: ClusterClient): Promise<string[]> {
-  const applied = await Promise.all(yamlIn('deploy/crds').map((yaml) => admin.apply(yaml)));
-  const names = applied.flat().map(({ metadata }) => metadata.name);
-  const collection = 'apiextensions.k8s.io/v1/customresourcedefinitions';
-  await Promise.all(names.map((name) => admin.until<Definition>(collection, { name }, isEstablished)));
-  return names;
-}
+/** As long as a test may take, however busy the machine. */
+const patience = { timeout: 50_000 };
 
 const isFailed = ({ status }: Job): boolean =>
   status?.conditions?.some(({ type, status: holds }) => type === 'Failed' && holds === 'True') ?? false;
@@ -47,14 +32,6 @@ const inPhase =
   (phase: string) =>
   ({ status }: Pod): boolean =>
     status?.phase === phase;
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
 
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'telos-test-'));
@@ -71,8 +48,10 @@ describeOnCluster('a cluster for tests', () => {
   it('takes our CRDs and the examples', async () => {
     const admin = clusterAdmin();
     const namespace = await temporaryNamespace(admin);
-    expect(await applyOurDefinitions(admin)).toContain('deliveries.telos.dev');
-    const applied = await Promise.all(yamlIn('examples').map((yaml) => admin.apply(yaml, namespace)));
+    expect(await installDefinitions(admin)).toContain('deliveries.telos.dev');
+    const files = readdirSync(examples).filter((name) => name.endsWith('.yaml'));
+    const texts = files.map((name) => readFileSync(join(examples, name), 'utf8'));
+    const applied = await Promise.all(texts.map((yaml) => admin.apply(yaml, namespace)));
     expect(applied.flat().map(({ kind }) => kind)).toEqual(
       expect.arrayContaining(['Task', 'TaskSpawner', 'Secret']),
     );
@@ -98,7 +77,9 @@ subjects: [{ kind: ServiceAccount, name: reader }]
 `,
       namespace,
     );
-    await expect.poll(() => account.list('v1/secrets', { namespace }).catch(() => undefined)).toBeDefined();
+    await expect
+      .poll(() => account.list('v1/secrets', { namespace }).catch(() => undefined), patience)
+      .toBeDefined();
     await account.close();
   });
 });
@@ -198,11 +179,11 @@ spec:
     await admin.until<Pod>('v1/pods', key, inPhase('Running'));
     const log = admin.followLog(key, { follow: true });
     const pid = Number((await log.next()).value);
-    expect(isAlive(pid)).toBe(true);
+    expect(processExists(pid)).toBe(true);
     await admin.delete('v1/pods', key, { gracePeriodSeconds: 1 });
     expect((await log.next()).value).toBe('asked\n');
     await admin.untilGone('v1/pods', key);
-    expect(isAlive(pid)).toBe(false);
+    expect(processExists(pid)).toBe(false);
     await log.return();
   });
 
@@ -218,7 +199,7 @@ spec:
     const log = admin.followLog(key, { follow: true });
     const pid = Number((await log.next()).value);
     await admin.delete('v1/pods', key, { gracePeriodSeconds: 0 });
-    await expect.poll(() => isAlive(pid)).toBe(false);
+    await expect.poll(() => processExists(pid), patience).toBe(false);
     await log.return();
   });
 

@@ -23,6 +23,7 @@ export async function runUp(options: UpOptions): Promise<number> {
     backlogMs,
     host,
     port,
+    clock: context.clock,
     log,
   });
   const drain = (): void => {
@@ -44,9 +45,15 @@ export async function runUp(options: UpOptions): Promise<number> {
   }
 }
 
-/** Tells of readiness; says nothing when the engine ends first. */
+/** Tells of readiness; says nothing when the engine ends first. @throws what it will never be ready for */
 async function tellWhenReady({ engine, ended }: Runtime, tell: () => void): Promise<void> {
   const giveUp = new AbortController();
   void ended.catch(() => {}).finally(() => giveUp.abort());
-  await engine.started(giveUp.signal).then(tell, () => {});
+  try {
+    await engine.started(giveUp.signal);
+  } catch (thrown) {
+    if (giveUp.signal.aborted) return;
+    throw thrown;
+  }
+  tell();
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync, realpathSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { errorCode } from '../../base/errors.ts';
 import { makeFolder } from '../../base/make-folder.ts';
@@ -18,9 +18,10 @@ const busyTimeoutMs = 100;
 /**
  * Makes this process the only engine of the store at `path`: other programs may use the store, other engines may not.
  * It is an open write transaction in a second database beside it, so that even kill -9 frees it.
- * @throws StoreError `Unavailable` naming the process that has it.
+ * @throws StoreError `Unavailable` naming the process that has it, or saying that nobody here may write it.
  */
 export function acquireEngineLock(path: string): EngineLock {
+  checkWritable(path);
   const file = lockPath(path);
   let connection: Connection | undefined;
   try {
@@ -41,6 +42,19 @@ function makePrivate(file: string): void {
     closeSync(openSync(file, 'wx', 0o600));
   } catch (thrown) {
     if (errorCode(thrown) !== 'EEXIST') throw thrown;
+  }
+}
+
+/** One that can be read only is opened all the same, and would fail at the first write. */
+function checkWritable(path: string): void {
+  try {
+    accessSync(path, constants.W_OK);
+  } catch (thrown) {
+    if (errorCode(thrown) === 'ENOENT') return;
+    throw new StoreError(
+      'Unavailable',
+      `store ${path}: it cannot be written (${errorCode(thrown)}); give this user the right to write the file and its folder, or choose another path`,
+    );
   }
 }
 

@@ -3,17 +3,19 @@ import type { Kind } from '../../api/kinds.ts';
 import type { Clock } from '../../base/clock.ts';
 import { type JsonObject, mergePatch } from '../../base/json.ts';
 import type { Logger } from '../../base/log.ts';
+import { retryLogLevel } from '../errors.ts';
 import { alreadyExists, invalid, notFound } from '../refusals.ts';
 import type { Key } from '../store.ts';
 import { parseObject, writtenKind, writtenMetadata } from '../written.ts';
 import { Compactor } from './compactor.ts';
 import { type Addition, type Decision, decideCreate, decideDelete, decideReplace } from './decide-write.ts';
 import { GarbageCollector } from './garbage-collector.ts';
+import { StoreHealth } from './health.ts';
 import { type ListPosition, type ListQuery, readList } from './list-reader.ts';
 import { checkPreconditions, generatedName } from './metadata.ts';
 import { openFile } from './open-file.ts';
 import type { FileEvent, ResourceFile, StatePage, WatchQuery, Write } from './resource-file.ts';
-import { toStoreError } from './sqlite-errors.ts';
+import { isBusy, toStoreError } from './sqlite-errors.ts';
 import { State, type StoredResource } from './state.ts';
 import { Tables } from './tables.ts';
 import type { Transaction } from './transaction.ts';
@@ -51,16 +53,25 @@ class LocalFile implements ResourceFile {
   readonly #feed: WatchFeed;
   readonly #garbage: GarbageCollector;
   readonly #compactor: Compactor;
+  readonly #health: StoreHealth;
 
   constructor(tables: Tables, { clock, log }: FileOptions) {
     this.path = tables.connection.path;
     this.#tables = tables;
-    this.#writer = new Writer(tables, clock, (transaction) => this.#committed(transaction));
+    this.#health = new StoreHealth(clock, log);
+    this.#writer = new Writer(
+      tables,
+      clock,
+      (transaction) => this.#committed(transaction),
+      (error) => this.#health.failed(error),
+    );
     this.#garbage = new GarbageCollector(this.#writer, (error) =>
-      log.warn('dependents of deleted resources will be removed later', { error: error.message }),
+      log[retryLogLevel(error)]('dependents of deleted resources will be removed later', {
+        error: error.message,
+      }),
     );
     this.#compactor = new Compactor(this.#writer, clock, (error) =>
-      log.warn('old history will be removed later', { error: error.message }),
+      log[retryLogLevel(error)]('old history will be removed later', { error: error.message }),
     );
     this.#feed = new WatchFeed(tables, () => this.#collectForOthers());
     this.#collectForOthers();
@@ -107,12 +118,15 @@ class LocalFile implements ResourceFile {
     try {
       yield* this.#feed.watch(query, signal);
     } catch (thrown) {
-      throw toStoreError(thrown, this.path);
+      throw this.#failure(thrown);
     }
   }
 
   async ping(): Promise<void> {
     this.#reading(() => this.#tables.compactedVersion());
+    if (this.#health.isDamaged) throw this.#health.trouble;
+    // It can be read; whether it can be written again is found out by writing.
+    if (this.#health.trouble !== undefined) await this.#writer.write((transaction) => transaction.touch());
   }
 
   async close(): Promise<void> {
@@ -124,6 +138,7 @@ class LocalFile implements ResourceFile {
   }
 
   #committed(transaction: Transaction): void {
+    if (transaction.isChanged) this.#health.written();
     for (const { type, state, before } of transaction.revisions) {
       if (before !== undefined) this.#tables.cache.drop(before.rv);
       if (type !== 'D') this.#tables.cache.put(state);
@@ -141,8 +156,15 @@ class LocalFile implements ResourceFile {
     try {
       return read();
     } catch (thrown) {
-      throw toStoreError(thrown, this.path);
+      throw this.#failure(thrown);
     }
+  }
+
+  /** What a failed read means; somebody else's lock is no trouble of the file. */
+  #failure(thrown: unknown): Error {
+    const error = toStoreError(thrown, this.path);
+    if (!isBusy(error.cause)) this.#health.failed(error);
+    return error;
   }
 }
 

@@ -19,6 +19,7 @@ import { toJsonText } from '../written.ts';
 import { decodeToken, encodeToken } from './list-reader.ts';
 import { type FileOptions, openLocalFile } from './local-file.ts';
 import type { ResourceFile, Write } from './resource-file.ts';
+import { toStoreError } from './sqlite-errors.ts';
 import type { State } from './state.ts';
 
 /**
@@ -43,7 +44,7 @@ export class SqliteStore implements ResourceStore {
     this.#admitCall(kind, options);
     const state = await given(this.#file.get(kind, key), options.signal);
     if (state === undefined) throw notFound(kind, key);
-    return resourceOf<K>(state);
+    return this.#resourceOf<K>(state);
   }
 
   async list<K extends Kind>(kind: K, options: ListOptions = {}): Promise<Page<K>> {
@@ -54,7 +55,7 @@ export class SqliteStore implements ResourceStore {
     const from = options.continue ? decodeToken(options.continue) : undefined;
     const { items, version, next } = await given(this.#file.list(query, limit, from, signal), signal);
     return {
-      items: items.map((state) => resourceOf<K>(state)),
+      items: items.map((state) => this.#resourceOf<K>(state)),
       resourceVersion: String(version),
       ...(next === undefined ? {} : { continue: encodeToken(next) }),
     };
@@ -127,7 +128,7 @@ export class SqliteStore implements ResourceStore {
 
   async #write<K extends Kind>(write: Write, { signal }: CallOptions): Promise<Resource<K>> {
     this.#admitOpen(signal);
-    return resourceOf<K>(await given(this.#file.write(write, signal), signal));
+    return this.#resourceOf<K>(await given(this.#file.write(write, signal), signal));
   }
 
   async *#events<K extends Kind>(
@@ -149,12 +150,20 @@ export class SqliteStore implements ResourceStore {
         for (const event of events) {
           yield event.type === 'BOOKMARK'
             ? { type: event.type, resourceVersion: String(event.version) }
-            : { type: event.type, resource: resourceOf<K>(event.state) };
+            : { type: event.type, resource: this.#resourceOf<K>(event.state) };
           if (ended.signal.aborted) return;
         }
       }
     } finally {
       signal?.removeEventListener('abort', end);
+    }
+  }
+
+  #resourceOf<K extends Kind>(state: State): Resource<K> {
+    try {
+      return state.resource as unknown as Resource<K>;
+    } catch (thrown) {
+      throw toStoreError(thrown, this.#file.path);
     }
   }
 
@@ -175,8 +184,4 @@ export class SqliteStore implements ResourceStore {
 /** The promise, or the signal's reason as soon as it aborts. */
 function given<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   return signal === undefined ? promise : abortable(promise, signal);
-}
-
-function resourceOf<K extends Kind>(state: State): Resource<K> {
-  return state.resource as unknown as Resource<K>;
 }

@@ -1,6 +1,7 @@
 import type { Kind } from '../../api/kinds.ts';
 import type { StoredMeta } from '../../api/meta.ts';
 import { deepFreeze } from '../../base/json.ts';
+import { DamagedRowError } from './sqlite-errors.ts';
 
 /** Any resource, as the store sees it: it knows metadata, the rest is the kind's. */
 export interface StoredResource {
@@ -25,10 +26,18 @@ export class State {
     this.#resource = resource === undefined ? undefined : stamp(resource, rv);
   }
 
-  /** Frozen. */
+  /** Frozen. @throws DamagedRowError */
   get resource(): StoredResource {
-    this.#resource ??= stamp(JSON.parse(this.json) as StoredResource, this.rv);
+    this.#resource ??= stamp(parse(this.json, this.rv), this.rv);
     return this.#resource;
+  }
+}
+
+function parse(json: string, rv: number): StoredResource {
+  try {
+    return JSON.parse(json) as StoredResource;
+  } catch (thrown) {
+    throw new DamagedRowError(`version ${rv} is not JSON`, { cause: thrown });
   }
 }
 

@@ -19,9 +19,9 @@ export interface ControlPlane {
   readonly controllers: boolean;
   /** Process ids of what runs. */
   readonly pids: Readonly<Record<string, number>>;
-  /** Ends the API server the hard way, and resolves when it is gone. */
+  /** Ends the API server the hard way, and the controllers with it; resolves when they are gone. */
   killApiServer(): Promise<void>;
-  /** Starts it again on the same port over the same data, and resolves when it is ready. */
+  /** Starts them again, the API server on the same port over the same data; resolves when it is ready. */
   startApiServer(): Promise<void>;
   /** Freezes etcd in the middle of whatever it does. */
   pauseEtcd(): void;
@@ -30,6 +30,7 @@ export interface ControlPlane {
   stop(): Promise<void>;
 }
 
+const controllerNames = ['kube-controller-manager', 'kube-scheduler'];
 /** How long a component may take until it is ready. */
 const readyMs = 60_000;
 /** Ports that were free a moment ago may be somebody else's by now. */
@@ -70,9 +71,7 @@ class LocalControlPlane implements ControlPlane {
   constructor(programs: string, supervisor: Supervisor) {
     this.#programs = programs;
     this.#supervisor = supervisor;
-    this.controllers = ['kube-controller-manager', 'kube-scheduler'].every((name) =>
-      existsSync(join(programs, name)),
-    );
+    this.controllers = controllerNames.every((name) => existsSync(join(programs, name)));
   }
 
   get kubeconfig(): string {
@@ -109,19 +108,18 @@ class LocalControlPlane implements ControlPlane {
     ]);
     this.#apiServerFlags = this.#flagsForApiServer(etcd, String(apiPort));
     await this.startApiServer();
-    if (this.controllers) await this.#startControllers();
   }
 
   async startApiServer(): Promise<void> {
     const apiServer = await this.#run('kube-apiserver', this.#apiServerFlags);
     await this.#becomesReady('kube-apiserver', apiServer, (signal) => this.admin.raw('/readyz', signal));
+    if (this.controllers) await this.#startControllers();
   }
 
   async killApiServer(): Promise<void> {
-    const apiServer = this.#find('kube-apiserver');
-    apiServer.signal('SIGKILL');
-    await apiServer.ended;
-    this.#running.delete('kube-apiserver');
+    await this.#kill('kube-apiserver');
+    // With each loss they wait longer, up to a minute, before they look for it again. New ones look at once.
+    if (this.controllers) await Promise.all(controllerNames.map((name) => this.#kill(name)));
   }
 
   pauseEtcd(): void {
@@ -204,6 +202,13 @@ class LocalControlPlane implements ControlPlane {
     const program = await this.#supervisor.run({ command: join(this.#programs, name), args, log });
     this.#running.set(name, program);
     return program;
+  }
+
+  async #kill(name: string): Promise<void> {
+    const program = this.#find(name);
+    program.signal('SIGKILL');
+    await program.ended;
+    this.#running.delete(name);
   }
 
   async #becomesReady(

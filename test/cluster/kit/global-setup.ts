@@ -29,7 +29,9 @@ export async function setup(project: TestProject): Promise<(() => Promise<void>)
 async function ownCluster(programs: string, ending: (() => Promise<unknown>)[]): Promise<SharedCluster> {
   const plane = await startControlPlane(programs);
   ending.push(() => plane.stop());
-  return { ...(await joinCluster(plane.kubeconfig, ending)), controllers: plane.controllers };
+  // Without a scheduler no Pod would ever come to a node.
+  if (!plane.controllers) return { kubeconfig: plane.kubeconfig, controllers: false, standIn: false };
+  return joinCluster(plane.kubeconfig, ending);
 }
 
 /** A cluster without a node that is ready gets a stand-in. */

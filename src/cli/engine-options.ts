@@ -1,4 +1,5 @@
 import type { EgressOptions } from '../egress/policy.ts';
+import { UsageError } from './cli-error.ts';
 import type { CommandContext } from './command-context.ts';
 import { readEgressOptions } from './egress-options.ts';
 import type { EngineFlags } from './engine-commands.ts';
@@ -50,7 +51,7 @@ export async function readUpOptions(flags: UpFlags, context: CommandContext): Pr
   return {
     ...(await readEngineOptions(flags, context)),
     files: flags.file ?? [],
-    namespaces: flags.watchNamespace,
+    namespaces: namespacesOf(flags, context),
     rooms: roomsOf(flags, context),
   };
 }
@@ -75,6 +76,18 @@ async function readEngineOptions(flags: EngineFlags, context: CommandContext): P
     host: flags.host ?? '127.0.0.1',
     log: { format: flags.logFormat ?? 'text', level: flags.logLevel ?? 'info' },
   };
+}
+
+/** @throws UsageError with a store of one's own: whoever works on a file works on all of it */
+function namespacesOf({ watchNamespace }: UpFlags, context: CommandContext): readonly string[] | undefined {
+  if (watchNamespace !== undefined && context.options.store.kind === 'sqlite') {
+    throw new UsageError(
+      'a file is worked on as a whole',
+      '--watch-namespace',
+      'use it with --store kubernetes',
+    );
+  }
+  return watchNamespace;
 }
 
 /** Naming one room leaves the others off; naming none is all, and on Kubernetes report: Kelos does the rest. */

@@ -3,9 +3,9 @@ import type { Delivery, DeliveryReason } from '../api/delivery.ts';
 import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
 import { isStoreError, retryLogLevel } from '../store/errors.ts';
-import type { View, ViewChange } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyOf, keyText, parseKeyText } from '../store/store.ts';
+import type { View, ViewChange } from '../store/view.ts';
 import { Agenda } from './agenda.ts';
 import { type AttemptDeps, type AttemptResult, makeAttempt } from './attempt.ts';
 import {

@@ -13,9 +13,10 @@ import { toError } from '../base/errors.ts';
 import { clampUtf8, rfc3339 } from '../base/text.ts';
 import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import { subjectOf } from '../store/event-recorder.ts';
-import type { Informer, View, ViewChange } from '../store/informer.ts';
+import type { Informer } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyOf, keyText, type MergePatch, parseKeyText } from '../store/store.ts';
+import type { View, ViewChange } from '../store/view.ts';
 import { type Reconciled, Workqueue } from '../store/workqueue.ts';
 import {
   decideRecording,
@@ -41,6 +42,13 @@ export interface RecorderSettings {
 /** A delay from which on a failing Task gets an Event and a condition: it is not a hiccup. */
 const sayAfterMs = 5_000;
 
+/** What is said of Tasks that are let go although their hooks are told nothing. */
+const untold: { readonly [Reason in ReleaseReason]?: string } = {
+  CompletionSkipped: 'let go by annotation telos.dev/skip-completion: its hooks are told nothing',
+  NeverEnded: 'deleted before it ended: nobody runs it any more, so its hooks are told nothing',
+  NamespaceGone: 'deleted with its namespace, which takes no Deliveries: its hooks are told nothing',
+};
+
 /**
  * Sees to it that every terminal run of every Task with hooks has its Deliveries.
  *
@@ -56,7 +64,7 @@ export class Recorder {
   readonly #settings: RecorderSettings;
   readonly #metrics: ReportMetrics;
   readonly #firstSight: FirstSight;
-  readonly #informer: Informer<'Task'>;
+  readonly #informer: Informer<Task>;
   readonly #view: View<Task>;
   readonly #queue: Workqueue;
   /** When the terminal phase of a Task in the view was seen, monotonic. */
@@ -190,7 +198,14 @@ export class Recorder {
     // The hooks may change between the two steps as well, and each has to be recorded.
     const hooks = task.metadata.annotations?.[onCompletionAnnotation];
     if (created?.run !== run || created.hooks !== hooks) {
-      await this.#createDeliveries(text, task, run);
+      try {
+        await this.#createDeliveries(text, task, run);
+      } catch (error) {
+        // Nothing can be made in a namespace that goes, and a Task held in it would keep it for ever.
+        if (!isStoreError(error, 'NotFound') || task.metadata.deletionTimestamp === undefined) throw error;
+        await this.#release(task, 'NamespaceGone');
+        return;
+      }
       this.#created.set(text, { run, hooks });
     }
     // R1: all Deliveries exist from here on.
@@ -233,13 +248,10 @@ export class Recorder {
   async #release(task: Task, reason: ReleaseReason): Promise<void> {
     if (saysHeld(task) && (await this.#setConditions(task, withoutHeld(task)))) return;
     await this.#patch(task, withoutFinalizer(task));
-    if (reason === 'CompletionSkipped' || reason === 'NeverEnded') {
-      const message =
-        reason === 'NeverEnded'
-          ? 'deleted before it ended: nobody runs it any more, so its hooks are told nothing'
-          : 'let go by annotation telos.dev/skip-completion: its hooks are told nothing';
-      this.#deps.events.record(subjectOf(task), 'Warning', reason, message);
-    }
+    const message = untold[reason];
+    if (message === undefined) return;
+    this.#deps.log.warn('a Task is let go untold', { task: keyText(keyOf(task)), reason });
+    this.#deps.events.record(subjectOf(task), 'Warning', reason, message);
   }
 
   /**

@@ -99,3 +99,17 @@ test.each(['companion', 'standalone'] as const)(
     ).toEqual([]);
   },
 );
+
+test('an engine on a file works on all of it', async () => {
+  const { stderr, exitCode } = await telos([
+    'up',
+    '--watch-namespace',
+    'a',
+    '--store',
+    'sqlite:/nowhere/x.db',
+  ]);
+  expect({ stderr, exitCode }).toEqual({
+    stderr: 'error: a file is worked on as a whole: --watch-namespace: use it with --store kubernetes\n',
+    exitCode: 2,
+  });
+});

@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Draft, Kind, Resource } from '../../src/api/kinds.ts';
+import type { Task } from '../../src/api/task.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { type Logger, silentLogger } from '../../src/base/log.ts';
 import { StoreError } from '../../src/store/errors.ts';
-import { Informer, Informers, type View, type ViewChange } from '../../src/store/informer.ts';
+import { Informer, Informers, kindSource } from '../../src/store/informer.ts';
 import type { ListOptions, Page, ResourceStore, WatchEvent, WatchOptions } from '../../src/store/store.ts';
+import type { View, ViewChange } from '../../src/store/view.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { temporaryStore } from '../support/temporary-store.ts';
 import { taskDraft } from './contract.ts';
@@ -32,7 +34,7 @@ const phase = (name: string, value: string): Promise<unknown> =>
   store.patch('Task', key(name), { status: { phase: value } }, { subresource: 'status' });
 
 /** A view of Task phases that remembers what it was told, and lets the test wait for the next telling. */
-function phases(informer: Informer<'Task'>): {
+function phases(informer: Informer<Task>): {
   view: View<string>;
   told: string[];
   next(text: string): Promise<void>;
@@ -55,8 +57,8 @@ function phases(informer: Informer<'Task'>): {
   return { view, told, next };
 }
 
-function informerOf(of: ResourceStore, clock = systemClock, log: Logger = silentLogger): Informer<'Task'> {
-  return new Informer('Task', { store: of, clock, log });
+function informerOf(of: ResourceStore, clock = systemClock, log: Logger = silentLogger): Informer<Task> {
+  return new Informer(kindSource('Task', of), { clock, log });
 }
 
 describe('an informer', () => {
@@ -103,7 +105,7 @@ describe('an informer', () => {
     const faulty = new FaultyStore(store);
     const clock = new ManualClock();
     const namespaces = ['one', 'two'];
-    const informer = new Informer('Task', { store: faulty, namespaces, clock, log: silentLogger });
+    const informer = new Informer(kindSource('Task', faulty), { namespaces, clock, log: silentLogger });
     const { told, next } = phases(informer);
     running = informer.run(abort.signal);
     await informer.synced(abort.signal);

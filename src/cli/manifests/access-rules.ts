@@ -1,3 +1,5 @@
+import { kelosLease } from '../../api/names.ts';
+
 /** Who Telos is on Kubernetes: what reports beside Kelos, or what makes, runs and reports Tasks itself. */
 export type InstallMode = 'companion' | 'standalone';
 
@@ -45,6 +47,6 @@ export function accessRules(mode: InstallMode): readonly PolicyRule[] {
 export const kelosLeaseRule: PolicyRule = {
   apiGroups: ['coordination.k8s.io'],
   resources: ['leases'],
-  resourceNames: ['kelos-controller-leader-election'],
+  resourceNames: [kelosLease.name],
   verbs: ['get'],
 };

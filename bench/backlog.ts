@@ -1,0 +1,31 @@
+import type { Row } from './main.ts';
+import { median } from './numbers.ts';
+import { discard, dueDeliveries } from './prepared-store.ts';
+import { type Receivers, workOff } from './stand.ts';
+import { steadyRate } from './throughput.ts';
+
+const runs = 5;
+const steady = 8_000;
+
+/** A start with many Deliveries that fell due while their receivers were down, and are up again. */
+export async function backlog(receivers: Receivers, due: number): Promise<Row[]> {
+  const rates: number[] = [];
+  const ratios: number[] = [];
+  const peaks: number[] = [];
+  for (let run = 0; run < runs; run += 1) {
+    const before = await steadyRate(receivers, steady);
+    const path = await dueDeliveries(due, receivers.urls);
+    const { rate, peakMb } = await workOff(receivers, path, due);
+    discard(path);
+    const after = await steadyRate(receivers, steady);
+    rates.push(rate);
+    ratios.push(rate / ((before + after) / 2));
+    peaks.push(peakMb);
+  }
+  const what = `backlog of ${due} due Deliveries`;
+  return [
+    { measure: `${what}, deliveries/s`, value: median(rates).toFixed(0), goal: '' },
+    { measure: `${what} ÷ steady rate`, value: median(ratios).toFixed(2), goal: '≥ 0.8' },
+    { measure: `${what}, peak RSS (MB)`, value: median(peaks).toFixed(0), goal: '≤ 400' },
+  ];
+}

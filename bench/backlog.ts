@@ -1,11 +1,11 @@
 import type { Row } from './main.ts';
 import { median } from './numbers.ts';
 import { discard, dueDeliveries } from './prepared-store.ts';
-import { type Receivers, workOff } from './stand.ts';
+import { type Receivers, startEngine } from './stand.ts';
 import { steadyRate } from './throughput.ts';
 
 const runs = 5;
-const steady = 8_000;
+const completions = 8_000;
 
 /** A start with many Deliveries that fell due while their receivers were down, and are up again. */
 export async function backlog(receivers: Receivers, due: number): Promise<Row[]> {
@@ -13,13 +13,14 @@ export async function backlog(receivers: Receivers, due: number): Promise<Row[]>
   const ratios: number[] = [];
   const peaks: number[] = [];
   for (let run = 0; run < runs; run += 1) {
-    const before = await steadyRate(receivers, steady);
+    const engine = await startEngine();
     const path = await dueDeliveries(due, receivers.urls);
-    const { rate, peakMb } = await workOff(receivers, path, due);
+    const { rate, peakMb } = await engine.workOff(receivers, path, due);
     discard(path);
-    const after = await steadyRate(receivers, steady);
+    const steady = await steadyRate(engine, receivers, completions);
+    engine.close();
     rates.push(rate);
-    ratios.push(rate / ((before + after) / 2));
+    ratios.push(rate / steady);
     peaks.push(peakMb);
   }
   const what = `backlog of ${due} due Deliveries`;

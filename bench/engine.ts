@@ -1,5 +1,6 @@
-// An engine in a process of its own, so that its memory is its own and its start is a start.
-// Started by fork(): told where its store is, it works; told to stop, it writes what is left and tells its peak.
+// An engine in a process of its own, so that its memory is its own.
+// Started by fork(): told where a store is, it works; told to stop, it writes what is left and tells its peak.
+import { once } from 'node:events';
 import { openStore, reportingEngine } from './stand.ts';
 
 export interface EngineOrder {
@@ -13,14 +14,16 @@ export interface EngineReport {
 }
 
 process.on('disconnect', () => process.exit());
-process.once('message', (order: EngineOrder) => void work(order));
+process.on('message', (message: EngineOrder | 'stop') => {
+  if (message !== 'stop') void work(message);
+});
 
 async function work({ path, caPem }: EngineOrder): Promise<void> {
   const store = await openStore(path);
   const running = reportingEngine(store, caPem);
-  await new Promise((resolve) => process.once('message', resolve));
+  while ((await once(process, 'message'))[0] !== 'stop');
   await running.stop();
-  const report: EngineReport = { peakMb: (process.resourceUsage().maxRSS * 1024) / 1e6 };
   await store.close();
+  const report: EngineReport = { peakMb: (process.resourceUsage().maxRSS * 1024) / 1e6 };
   process.send?.(report);
 }

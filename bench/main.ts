@@ -14,7 +14,7 @@ export interface Row {
 }
 
 /** Tasks, each with a Delivery, where there shall be many. */
-const many = 4_000;
+const many = 100_000;
 /** As many origins as fill 64 connections. */
 const origins = 4;
 

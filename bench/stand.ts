@@ -90,30 +90,38 @@ export function reportingEngine(store: ResourceStore, caPem: string): RunningEng
   };
 }
 
-/** What an engine of its own process came to. */
+/** An engine in another process. */
+export interface EngineProcess {
+  /** Runs over a store with so much to deliver until each of it is settled on disk. */
+  workOff(receivers: Receivers, path: string, count: number): Promise<Work>;
+  close(): void;
+}
+
 export interface Work extends EngineReport {
-  /** Deliveries a second, from opening the store until each of them is settled on disk. */
+  /** Deliveries a second, from opening the store to closing it. */
   readonly rate: number;
 }
 
-/** Starts an engine over a store with so much to deliver, and lets it. */
-export async function workOff(receivers: Receivers, path: string, count: number): Promise<Work> {
+export async function startEngine(): Promise<EngineProcess> {
   const child = fork(fileURLToPath(new URL('./engine.js', import.meta.url)));
   await once(child, 'spawn');
-  await receivers.reset();
-  const order: EngineOrder = { path, caPem: receivers.caPem };
-  const began = performance.now();
-  child.send(order);
-  await receivers.reached(count);
-  // Stopping writes what is still to be written: it belongs to the work.
-  const told = once(child, 'message');
-  child.send('stop');
-  const [report] = (await told) as [EngineReport];
-  const rate = count / ((performance.now() - began) / 1000);
-  child.disconnect();
-  await once(child, 'exit');
-  await assertDelivered(path, count);
-  return { ...report, rate };
+  return {
+    async workOff(receivers, path, count) {
+      await receivers.reset();
+      const order: EngineOrder = { path, caPem: receivers.caPem };
+      const began = performance.now();
+      child.send(order);
+      await receivers.reached(count);
+      // Stopping writes what is still to be written: it belongs to the work.
+      const told = once(child, 'message');
+      child.send('stop');
+      const [report] = (await told) as [EngineReport];
+      const rate = count / ((performance.now() - began) / 1000);
+      await assertDelivered(path, count);
+      return { ...report, rate };
+    },
+    close: () => child.disconnect(),
+  };
 }
 
 async function assertDelivered(path: string, count: number): Promise<void> {

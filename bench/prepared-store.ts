@@ -4,15 +4,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onCompletionAnnotation } from '../src/api/names.ts';
 import { systemClock } from '../src/base/clock.ts';
+import { silentLogger } from '../src/base/log.ts';
 import { draftDeliveries } from '../src/report/delivery-draft.ts';
 import { parseHooks } from '../src/report/hooks-annotation.ts';
 import { runOf } from '../src/report/run-id.ts';
 import { isStoreError } from '../src/store/errors.ts';
 import { historyRevisions } from '../src/store/sqlite/compactor.ts';
+import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../src/store/store.ts';
 import { inParallel } from './in-parallel.ts';
 import { deliveredStatus, endedStatus, recorded, retryingStatus, taskDraft } from './resources.ts';
-import { openStore } from './stand.ts';
 
 /** Writes side by side while a store is filled. */
 const width = 512;
@@ -52,7 +53,11 @@ export function discard(path: string): void {
 /** Fills a file, then lets what was superseded in it go, as it would within minutes. */
 async function prepare(fill: (store: ResourceStore) => Promise<void>, path: string): Promise<string> {
   let behindMs = 3_600_000;
-  const store = await openStore(path, { ...systemClock, now: () => Date.now() - behindMs });
+  const store = await openSqliteStore({
+    path,
+    clock: { ...systemClock, now: () => Date.now() - behindMs },
+    log: silentLogger,
+  });
   await fill(store);
   behindMs = 0;
   const { resourceVersion } = await store.list('Task', { limit: 1 });

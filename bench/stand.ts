@@ -7,7 +7,7 @@ import { type Certificate, makeCertificate } from '../src/cli/demo/certificate.t
 import { EgressGuard } from '../src/egress/guard.ts';
 import { parseEgressPolicy } from '../src/egress/policy.ts';
 import { createEngine, type Engine } from '../src/engine.ts';
-import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts';
+import { openThreadedStore } from '../src/store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../src/store/store.ts';
 import type { EngineOrder, EngineReport } from './engine.ts';
 import type { ReceiverOrder, ReceiverQuestion, ReceiverReport } from './receiver.ts';
@@ -57,8 +57,13 @@ async function loopbackCertificate(): Promise<{ authority: Certificate; certific
   return { authority, certificate: await makeCertificate({ names: ['127.0.0.1'], signedBy: authority }) };
 }
 
-export function openStore(path: string, clock = systemClock): Promise<ResourceStore> {
-  return openSqliteStore({ path, clock, log: silentLogger });
+/** A store as `telos up` opens it. */
+export function openStore(path: string): Promise<ResourceStore> {
+  const threadPath = fileURLToPath(new URL('./store-thread.js', import.meta.url));
+  const onLost = (error: Error): void => {
+    throw error;
+  };
+  return openThreadedStore({ path, log: silentLogger, threadPath, onLost });
 }
 
 export interface RunningEngine {

@@ -32,5 +32,9 @@ export async function bundle(entryPoints, outdir) {
   });
 }
 
-/** What is shipped: the `telos` program and the keeper it starts beside each Task. */
-export const program = { telos: 'src/cli/main.ts', keeper: 'src/run/process/keeper.ts' };
+/** What is shipped: the `telos` program, the keeper it starts beside each Task, and the thread of its store. */
+export const program = {
+  telos: 'src/cli/main.ts',
+  keeper: 'src/run/process/keeper.ts',
+  'store-thread': 'src/store/sqlite/thread/store-thread.ts',
+};

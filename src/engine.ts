@@ -1,4 +1,5 @@
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { setMaxListeners } from 'node:events';
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { aborted } from './base/abort.ts';
 import type { Clock } from './base/clock.ts';
 import { toError } from './base/errors.ts';
@@ -28,7 +29,10 @@ export interface Engine {
   readonly ingest: SpawnRoom['ingest'] | undefined;
   /** What has to happen before it may be sent work. */
   readiness(signal: AbortSignal): Promise<{ ready: boolean; waitingFor: readonly string[] }>;
-  /** Resolves when the first lists are in and every completion found there is recorded. */
+  /**
+   * Resolves when the first lists are in and every completion found there is recorded.
+   * @throws the signal's reason when it aborts first, StoreError `Damaged` when the store has to be mended first
+   */
   started(signal: AbortSignal): Promise<void>;
   /**
    * Works until the signal aborts, then drains: what is under way ends, nothing new is begun.
@@ -42,6 +46,7 @@ export function createEngine(options: EngineOptions): Engine {
   const { store, clock, log } = options;
   const metrics = new Registry();
   collectDefaultMetrics({ register: metrics });
+  storeGauge(metrics, store, clock);
   const informers = new Informers({ store, clock, log });
   const events = new EventRecorder(store, clock, log);
   const depsOf = (room: string): RoomDeps => ({
@@ -74,6 +79,28 @@ export function createEngine(options: EngineOptions): Engine {
   };
 }
 
+/** The longest that a scrape waits for the store, in milliseconds. */
+const gaugePatienceMs = 1_000;
+
+function storeGauge(metrics: Registry, store: ResourceStore, clock: Clock): void {
+  new Gauge({
+    name: 'telos_store_available',
+    help: '1 when the store can be read and written, 0 when it cannot.',
+    registers: [metrics],
+    async collect() {
+      const late = new AbortController();
+      const cancel = clock.after(gaugePatienceMs, () => late.abort());
+      this.set(
+        await store.ping({ signal: late.signal }).then(
+          () => 1,
+          () => 0,
+        ),
+      );
+      cancel();
+    },
+  });
+}
+
 async function readiness(
   store: ResourceStore,
   informers: Informers,
@@ -94,6 +121,8 @@ async function runAll(rooms: readonly Room[], informers: Informers, signal: Abor
   const failed = new AbortController();
   const stop = AbortSignal.any([signal, failed.signal]);
   const drained = new AbortController();
+  // However many rooms, watches and attempts wait for them, none of that is a leak.
+  setMaxListeners(0, stop, drained.signal);
   const following = informers.run(drained.signal);
   const ends = await Promise.allSettled(
     rooms.map(async (room) => {

@@ -58,4 +58,15 @@ describe('outbound connections', () => {
   ])('are opened by the egress guard only: %j is refused in a room', (text) => {
     expect(lint('src/report/x.ts', text)).toMatch(/goes through the egress guard/);
   });
+
+  // Which API server is asked is the operator's word (the kubeconfig), never a resource's: there is nothing to guard.
+  it('also go to the API server, from one file of the Kubernetes store and with HTTP only', () => {
+    const request = "import { request } from 'undici';\nexport const x = request;\n";
+    expect(lint('src/store/kubernetes/transport.ts', request)).not.toMatch(/goes through the egress guard/);
+    expect(lint('src/store/kubernetes/discovery.ts', request)).toMatch(/goes through the egress guard/);
+    const connect = "import { connect } from 'node:net';\nexport const x = connect;\n";
+    expect(lint('src/store/kubernetes/transport.ts', connect)).toMatch(/goes through the egress guard/);
+    const upward = "export type { X } from '../../report/room.ts';\n";
+    expect(lint('src/store/kubernetes/transport.ts', upward)).toMatch(/imports go downward/);
+  });
 });

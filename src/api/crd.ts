@@ -64,5 +64,7 @@ function versionOf(kind: Kind, name: string): CustomResourceVersion {
 }
 
 function printerColumn({ name, type, path, wide }: PrinterColumn): object {
-  return { name, type, jsonPath: path, ...(wide === true ? { priority: 1 } : {}) };
+  // kubectl shows a date that is still to come as <invalid>.
+  const shownAs = type === 'due' ? 'string' : type;
+  return { name, type: shownAs, jsonPath: path, ...(wide === true ? { priority: 1 } : {}) };
 }

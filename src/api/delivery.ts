@@ -112,6 +112,12 @@ export const DeliveryStatus = z.object({
   reason: DeliveryReason.optional(),
   message: z.string().optional(),
   settledAt: Time.optional(),
+  goneUrlVersion: z
+    .string()
+    .optional()
+    .describe(
+      'Of a URL in a Secret that answered 410: the version of the Secret. While it lasts, so does the 410.',
+    ),
   redelivered: z.string().optional().describe('The last value of annotation telos.dev/redeliver acted on.'),
 });
 export type DeliveryStatus = z.infer<typeof DeliveryStatus>;
@@ -122,7 +128,8 @@ export const DeliverySchema = z
     kind: z.literal('Delivery'),
     metadata: ObjectMeta,
     spec: DeliverySpec,
-    status: DeliveryStatus.optional(),
+    // Said from the start, so that a list shows it before the first attempt.
+    status: DeliveryStatus.optional().meta({ default: { phase: 'Pending' } }),
   })
   .describe('The durable record that one hook must be told about one terminal run of one Task.');
 

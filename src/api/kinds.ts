@@ -30,8 +30,11 @@ export type Draft<K extends Kind = Kind> = K extends Kind
 /** A column of `telos get` and `kubectl get`. `path` is a Kubernetes column JSONPath. */
 export interface PrinterColumn {
   readonly name: string;
-  readonly type: 'string' | 'integer' | 'date' | 'boolean';
+  /** `due` is a time to come, or one that is over because something is late. Kubernetes shows it as it stands. */
+  readonly type: 'string' | 'integer' | 'date' | 'boolean' | 'due';
   readonly path: string;
+  /** What `telos get` shows where there is nothing. Default: `<none>`. */
+  readonly absent?: string;
   /** Only with `-o wide`. */
   readonly wide?: boolean;
 }
@@ -128,10 +131,10 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
     columns: [
       { name: 'Task', type: 'string', path: '.spec.task.name' },
       { name: 'Hook', type: 'string', path: '.spec.hook.name' },
-      { name: 'Phase', type: 'string', path: '.status.phase' },
-      { name: 'Attempts', type: 'integer', path: '.status.attemptCount' },
+      { name: 'Phase', type: 'string', path: '.status.phase', absent: 'Pending' },
+      { name: 'Attempts', type: 'integer', path: '.status.attemptCount', absent: '0' },
       { name: 'Reason', type: 'string', path: '.status.reason' },
-      { name: 'Next', type: 'date', path: '.status.nextAttemptAt' },
+      { name: 'Next', type: 'due', path: '.status.nextAttemptAt' },
       { name: 'Message', type: 'string', path: '.status.message', wide: true },
       age,
     ],

@@ -86,11 +86,14 @@ function manifestHookFaults(draft: Draft): readonly Fault[] {
   if (draft.kind === 'Task') return annotationFaults(draft.metadata.annotations, ['metadata']);
   if (draft.kind !== 'TaskSpawner') return [];
   const { onCompletion, taskTemplate } = draft.spec;
+  const annotations = taskTemplate.metadata?.annotations;
+  // A template is not JSON before it is rendered.
+  const isTemplate = annotations?.[onCompletionAnnotation]?.includes('{{') === true;
   return [
     ...(onCompletion === undefined
       ? []
       : filterFaults(onCompletion.hooks, ['spec', 'onCompletion', 'hooks'])),
-    ...annotationFaults(taskTemplate.metadata?.annotations, ['spec', 'taskTemplate', 'metadata']),
+    ...(isTemplate ? [] : annotationFaults(annotations, ['spec', 'taskTemplate', 'metadata'])),
   ];
 }
 
@@ -99,8 +102,7 @@ function annotationFaults(
   parent: FieldPath,
 ): readonly Fault[] {
   const text = annotations?.[onCompletionAnnotation];
-  // In a template the text is not JSON before it is rendered.
-  if (text === undefined || text.includes('{{')) return [];
+  if (text === undefined) return [];
   return hooksAnnotationFaults(text, [...parent, 'annotations', onCompletionAnnotation]);
 }
 

@@ -15,6 +15,9 @@ export const reportedPhaseAnnotation = 'kelos.dev/webhook-report-phase';
 /** Annotation: the run (see `report/run-id.ts`) whose Deliveries are recorded. Tells a second run of the same phase apart. */
 export const reportedRunAnnotation = 'telos.dev/webhook-report-run';
 
+/** Annotation: since when outputs are awaited of a Task that ended without completionTime. There only so long. */
+export const outputsAwaitedAnnotation = 'telos.dev/outputs-awaited-since';
+
 /** Annotation: `"true"` lets a Task go although its hooks are not recorded. */
 export const skipCompletionAnnotation = 'telos.dev/skip-completion';
 

@@ -106,7 +106,8 @@ function readDocument(
   lines: LineCounter,
   budget: { values: number },
 ): YamlDocument | { readonly faults: readonly YamlFault[] } {
-  const [error] = document.errors;
+  // An unknown tag is a mere warning to the library, which then drops it: a text that begins with "!" would be lost.
+  const [error] = [...document.errors, ...document.warnings];
   if (error !== undefined) {
     // Later errors mostly follow from the first.
     return { faults: [{ path: '', ...positionOf(lines, error.pos[0]), message: errorMessage(error) }] };
@@ -117,15 +118,21 @@ function readDocument(
   return { value, locate: (path) => locate(document, path, lines) };
 }
 
+/** Says what is wrong and never quotes the text: it may be a Secret's. */
 function errorMessage(error: { readonly code: string; readonly message: string }): string {
   switch (error.code) {
     case 'TAB_AS_INDENT':
       return 'a tab cannot indent: use spaces';
     case 'BLOCK_AS_IMPLICIT_KEY':
       return 'a mapping cannot begin here: put a text that holds ": " in quotes, or mend the indent';
+    case 'TAG_RESOLVE_FAILED':
+      return 'has a tag that means nothing here: put a text that begins with "!" in quotes, or remove the tag';
+    case 'BAD_DQ_ESCAPE':
+      return 'holds an escape that YAML does not know: write \\\\ for a backslash, or use single quotes';
     default: {
-      const firstLine = error.message.split('\n', 1)[0] ?? '';
-      return `is not YAML: ${clampUtf8(firstLine, 200)}`;
+      // What the library quotes stands behind a colon.
+      const [what = ''] = error.message.split(/(?<! ):|\n/, 1);
+      return `is not YAML: ${clampUtf8(what, 200)}`;
     }
   }
 }
@@ -174,7 +181,7 @@ class JsonReader {
   #alias(node: Alias, depth: number): unknown {
     const target = this.#targets.get(node) ?? this.#anchors.get(node.source);
     if (target === undefined) {
-      this.#fault(node, `refers to &${clampUtf8(node.source, 40)}, which does not stand above it`);
+      this.#fault(node, 'refers to nothing that stands above it: put a text that begins with "*" in quotes');
       return null;
     }
     this.#targets.set(node, target);

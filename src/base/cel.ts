@@ -10,7 +10,7 @@ import {
   parse,
   plan,
 } from '@bufbuild/cel';
-import { strings } from '@bufbuild/cel/ext';
+import { boundedText } from './cel-text.ts';
 import { TelosError, toError } from './errors.ts';
 import { clampUtf8, escapeControls } from './text.ts';
 
@@ -97,7 +97,7 @@ function planExpression(
   try {
     const parsed = parse(expression);
     const loops = guardLoops(parsed.expr);
-    return plan(celEnv({ funcs: loops ? [...strings, budget.function] : strings }), parsed);
+    return plan(celEnv({ funcs: loops ? [...boundedText, budget.function] : [...boundedText] }), parsed);
   } catch (thrown) {
     const reason = oneLine(toError(thrown).message).replace(/^<input>:/, '');
     throw new CelError('CelSyntax', `is not a CEL expression: ${reason}`, { cause: thrown });

@@ -1,7 +1,8 @@
 import { type Draft, type Kind, kinds } from '../api/kinds.ts';
-import { checkManifest, formatFault, type ManifestFault, parseManifests } from '../api/manifest.ts';
+import { formatFault, type ManifestFault, parseManifests } from '../api/manifest.ts';
 import { CliError, FaultsError } from './cli-error.ts';
 import type { CliIo } from './command-context.ts';
+import { checkWhole } from './manifest-check.ts';
 import { readManifestFiles } from './manifest-files.ts';
 
 /** A manifest without faults. */
@@ -26,7 +27,7 @@ export async function readCheckedManifests(
     const parsed = parseManifests(bytes, file);
     faults.push(...parsed.faults);
     for (const document of parsed.documents) {
-      const checked = checkManifest(document);
+      const checked = checkWhole(document);
       faults.push(...checked.faults);
       if (checked.kind === undefined || checked.draft === undefined) continue;
       manifests.push({ file, kind: checked.kind, draft: checked.draft });

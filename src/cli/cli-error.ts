@@ -45,8 +45,11 @@ export interface Explanation {
 export function explainError(thrown: unknown, debug: boolean): Explanation {
   const { lines, exitCode } = explain(thrown);
   const shown = lines.map((line) => `error: ${escapeControls(line)}`);
-  const { stack } = toError(thrown);
-  return { lines: debug && stack !== undefined && lines.length > 0 ? [...shown, stack] : shown, exitCode };
+  const frames =
+    toError(thrown)
+      .stack?.split('\n')
+      .filter((line) => /^ +at /.test(line)) ?? [];
+  return { lines: debug && lines.length > 0 ? [...shown, ...frames] : shown, exitCode };
 }
 
 function explain(thrown: unknown): Explanation {
@@ -55,6 +58,10 @@ function explain(thrown: unknown): Explanation {
   if (thrown instanceof FaultsError) return { lines: thrown.lines, exitCode: 1 };
   if (thrown instanceof StoreError && thrown.faults.length > 0) {
     return { lines: thrown.faults.map((fault) => joinFault(fault.path, fault.message)), exitCode: 1 };
+  }
+  // Thrown where flags about egress are understood, which is deep inside what they are for.
+  if (thrown instanceof TelosError && thrown.code === 'EgressConfig') {
+    return { lines: [thrown.message], exitCode: 2 };
   }
   if (thrown instanceof TelosError) return { lines: [thrown.message], exitCode: 1 };
   const system = systemErrorWords(thrown);
@@ -76,7 +83,8 @@ function explainCommander(error: CommanderError): Explanation {
     return { lines: ['no command given: arguments: see it with --help'], exitCode: 2 };
   }
   const [first = '', hint] = error.message.replace(/^error: /, '').split('\n');
-  const what = first.replace(/\.$/, '');
+  // A value glued to an option that does not exist may be a credential.
+  const what = first.replace(/\.$/, '').replace(/^(unknown option '--?[\w-]+)=.*'$/s, "$1'");
   const suggestion = hint?.match(/^\(Did you mean (?:one of )?(.*)\?\)$/)?.[1];
   const remedy = suggestion === undefined ? 'see telos --help' : `did you mean ${suggestion}?`;
   const clear = what.replace(/ is invalid\. (.+)$/, ' is invalid: $1');

@@ -69,6 +69,9 @@ function addDeliveries(program: Command, setup: CommandSetup): void {
   handle(replay, async (context, args) =>
     (await import('./commands/deliveries.ts')).replayTask(context, args),
   );
+
+  const skip = add(deliveries, 'skip [task...]', 'let a Task go without telling its hooks');
+  handle(skip, async (context, args) => (await import('./commands/deliveries.ts')).skipTask(context, args));
 }
 
 function sinceOption(description: string): Option {

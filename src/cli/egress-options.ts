@@ -1,9 +1,7 @@
 import type { Command } from 'commander';
-import { TelosError } from '../base/errors.ts';
 import type { EgressOptions, EgressPolicy } from '../egress/policy.ts';
-import { UsageError } from './cli-error.ts';
 import { collectList } from './flags.ts';
-import { readNamedFile } from './naming-path.ts';
+import { readBounded } from './naming-path.ts';
 
 /** The flags that say where Telos may connect. */
 export interface EgressFlags {
@@ -42,19 +40,19 @@ export async function readEgressOptions(flags: EgressFlags): Promise<EgressOptio
     deny: egressDeny ?? [],
     ...(egressProxy === undefined ? {} : { proxy: egressProxy }),
     ...(egressNat64Prefix === undefined ? {} : { nat64Prefix: egressNat64Prefix }),
-    ...(caFile === undefined ? {} : { caPem: await readNamedFile('--ca-file', caFile) }),
+    ...(caFile === undefined ? {} : { caFile, caPem: await readCaFile(caFile) }),
     ...(dnsServer === undefined ? {} : { dnsServers: dnsServer }),
   };
 }
 
-/** The policy that the flags make. @throws UsageError naming the flag and the entry that is wrong */
+async function readCaFile(path: string): Promise<string> {
+  const bytes = await readBounded(path, `--ca-file ${path}`, 'name a file of certificates in PEM form');
+  return bytes.toString('utf8');
+}
+
+/** The policy that the flags make. @throws EgressConfigError naming the flag and the entry that is wrong */
 export async function egressPolicy(flags: EgressFlags): Promise<EgressPolicy> {
   const options = await readEgressOptions(flags);
   const { parseEgressPolicy } = await import('../egress/policy.ts');
-  try {
-    return parseEgressPolicy(options);
-  } catch (thrown) {
-    if (thrown instanceof TelosError) throw new UsageError(thrown.message, '', '', { cause: thrown });
-    throw thrown;
-  }
+  return parseEgressPolicy(options);
 }

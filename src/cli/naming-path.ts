@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { CliError, systemErrorWords } from './cli-error.ts';
 
 /**
@@ -16,7 +16,53 @@ export async function namingPath<T>(where: string, work: () => Promise<T>): Prom
   }
 }
 
-/** Reads the text file that a flag names. @throws CliError naming flag and path */
-export function readNamedFile(flag: string, path: string): Promise<string> {
-  return namingPath(`${flag} ${path}`, () => readFile(path, 'utf8'));
+/** More is not read of any file. */
+const maxFileBytes = 16 * 1024 * 1024;
+
+/**
+ * Reads a file whatever it is, a pipe or a device too, but never without end. `where` is what errors call it,
+ * `remedy` what to do about one of more than 16 MiB.
+ * @throws CliError
+ */
+export function readBounded(path: string, where: string, remedy: string): Promise<Buffer> {
+  return namingPath(where, async () => {
+    const handle = await open(path, 'r');
+    try {
+      return await readAll(handle, () => tooLarge(where, remedy));
+    } finally {
+      await handle.close();
+    }
+  });
+}
+
+async function readAll(handle: FileHandle, overflow: () => CliError): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for (let total = 0; ; ) {
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(65_536));
+    if (bytesRead === 0) return Buffer.concat(chunks);
+    total += bytesRead;
+    if (total > maxFileBytes) throw overflow();
+    chunks.push(buffer.subarray(0, bytesRead));
+  }
+}
+
+/** Reads all that comes on a stream. @throws CliError when that is more than 16 MiB */
+export async function readStream(
+  stream: AsyncIterable<string | Uint8Array>,
+  where: string,
+  remedy: string,
+): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  for await (const chunk of stream) {
+    const bytes = Buffer.from(chunk);
+    total += bytes.length;
+    if (total > maxFileBytes) throw tooLarge(where, remedy);
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks);
+}
+
+function tooLarge(where: string, remedy: string): CliError {
+  return new CliError('larger than 16 MiB', where, remedy);
 }

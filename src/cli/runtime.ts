@@ -8,14 +8,18 @@ import { createEngine, type Engine } from '../engine.ts';
 import { createProcessRunner } from '../run/process/process-runner.ts';
 import { type HttpServer, startHttpServer } from '../server/http-server.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
-import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import { openThreadedStore } from '../store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../store/store.ts';
-import { runDirectory } from './store-location.ts';
+import { CliError } from './cli-error.ts';
+import { exposureWarning } from './exposure.ts';
+import { runDirectory, type StoreLocation } from './store-location.ts';
+import { makeDefaultFolder, openStore } from './store-option.ts';
 import { version } from './version.ts';
 
 export interface RuntimeOptions {
-  /** The SQLite file. */
-  readonly storePath: string;
+  readonly store: StoreLocation;
+  /** Where a kubeconfig is looked for. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean; readonly report: boolean };
   readonly egress: EgressOptions;
   readonly hookSecrets: 'any' | 'labelled';
@@ -39,8 +43,8 @@ export interface Runtime {
 }
 
 /**
- * Starts an engine over a SQLite file. What was acquired is let go again when a later step fails.
- * @throws StoreError, EgressConfigError, ListenError
+ * Starts an engine over a store. What was acquired is let go again when a later step fails.
+ * @throws StoreError, EgressConfigError, ListenError, CliError
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { log, rooms } = options;
@@ -57,11 +61,14 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   };
   try {
-    const store = await openSqliteStore({ path: options.storePath, clock: systemClock, log });
+    const lost = new AbortController();
+    const store = await openEngineStore(options, (error) => lost.abort(error));
     releases.push(() => store.close());
-    const lock = acquireEngineLock(options.storePath);
-    // Let go last: the file is ours until everything is written.
-    releases.unshift(() => lock.release());
+    if (options.store.kind === 'sqlite') {
+      const lock = acquireEngineLock(options.store.path);
+      // Let go last: the file is ours until everything is written.
+      releases.unshift(() => lock.release());
+    }
     const guard = new EgressGuard(policy, { clock: systemClock });
     releases.push(() => guard.close());
     const { hookSecrets, backlogMs } = options;
@@ -74,29 +81,64 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       report: rooms.report ? { guard, hookSecrets, backlogMs, version } : undefined,
     });
     const server = await startHttpServer({ engine, log, host: options.host, port: options.port });
-    return running(store, engine, server, release);
+    const warning = exposureWarning(options.host, rooms);
+    if (warning !== undefined) log.warn(warning, { url: server.url });
+    return running({ store, engine, server, lost: lost.signal, release });
   } catch (error) {
     await release();
     throw error;
   }
 }
 
-function processRunner({ storePath, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
-  const keeperPath = fileURLToPath(new URL('./keeper.js', import.meta.url));
-  return createProcessRunner({ directory: runDirectory(storePath), keeperPath, clock: systemClock, log });
+/** A file is worked on in a thread of its own, so that the engine never waits for the disk. */
+async function openEngineStore(
+  options: RuntimeOptions,
+  onLost: (error: Error) => void,
+): Promise<ResourceStore> {
+  const { store: location, log, env } = options;
+  if (location.kind === 'kubernetes') return openStore(location, { clock: systemClock, log, env });
+  await makeDefaultFolder(location);
+  return openThreadedStore({
+    path: location.path,
+    log,
+    threadPath: besideProgram('store-thread.js'),
+    onLost,
+  });
 }
 
-function running(
-  store: ResourceStore,
-  engine: Engine,
-  server: HttpServer,
-  release: () => Promise<void>,
-): Runtime {
+function processRunner({ store, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
+  if (store.kind === 'kubernetes') {
+    throw new CliError(
+      'not built yet',
+      'telos up --run --store kubernetes',
+      'let Kelos run them: use --report',
+    );
+  }
+  const keeperPath = besideProgram('keeper.js');
+  return createProcessRunner({ directory: runDirectory(store.path), keeperPath, clock: systemClock, log });
+}
+
+/** The path of another program that is shipped in the same folder. */
+function besideProgram(name: string): string {
+  return fileURLToPath(new URL(`./${name}`, import.meta.url));
+}
+
+interface Parts {
+  readonly store: ResourceStore;
+  readonly engine: Engine;
+  readonly server: HttpServer;
+  /** Aborts when the store's thread ends against its will. */
+  readonly lost: AbortSignal;
+  readonly release: () => Promise<void>;
+}
+
+function running({ store, engine, server, lost, release }: Parts): Runtime {
   const stopping = new AbortController();
-  const working = engine.run(stopping.signal);
+  const working = engine.run(AbortSignal.any([stopping.signal, lost]));
   const ended = (async () => {
     try {
       await working;
+      lost.throwIfAborted();
     } finally {
       await server.close();
       await release();

@@ -3,23 +3,42 @@ import { dirname } from 'node:path';
 import { dnsLabel } from '../api/meta.ts';
 import type { Clock } from '../base/clock.ts';
 import { type Logger, silentLogger } from '../base/log.ts';
+import { parseLabelSelector } from '../store/label-selector.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../store/store.ts';
-import { CliError, UsageError } from './cli-error.ts';
+import { UsageError } from './cli-error.ts';
 import type { CommandContext } from './command-context.ts';
 import type { StoreLocation } from './store-location.ts';
 
 /** Opens the store that `--store` names. @throws StoreError `Unavailable`, or CliError, each with its remedy. */
 export async function openStore(
   location: StoreLocation,
-  options: { readonly clock: Clock; readonly log: Logger },
+  options: { readonly clock: Clock; readonly log: Logger; readonly env: CommandContext['env'] },
 ): Promise<ResourceStore> {
   if (location.kind === 'kubernetes') {
-    throw new CliError('not built yet', '--store kubernetes', 'use sqlite:PATH for now');
+    // Loaded when it is wanted: most commands start without HTTP.
+    const { openKubernetesStore } = await import('../store/kubernetes/kubernetes-store.ts');
+    return openKubernetesStore({ context: location.context, ...options });
   }
-  // A path that somebody chose is theirs to make; a typing error must not leave folders behind.
+  await makeDefaultFolder(location);
+  const { clock, log } = options;
+  return openSqliteStore({ path: location.path, clock, log });
+}
+
+/** A path that somebody chose is theirs to make; a typing error must not leave folders behind. */
+export async function makeDefaultFolder(
+  location: StoreLocation & { readonly kind: 'sqlite' },
+): Promise<void> {
   if (location.isDefault) await mkdir(dirname(location.path), { recursive: true, mode: 0o700 });
-  return openSqliteStore({ path: location.path, ...options });
+}
+
+function checkSelector(selector: string | undefined): void {
+  try {
+    parseLabelSelector(selector);
+  } catch (thrown) {
+    const remedy = 'write labels such as a=b,c!=d,e in (f,g),!h';
+    throw new UsageError('not a label selector', `--selector '${selector}'`, remedy, { cause: thrown });
+  }
 }
 
 /** Opens the store for one command and closes it whatever happens. */
@@ -35,7 +54,8 @@ export async function withStore<T>(
       'use at most 63 lower-case letters, digits and dashes',
     );
   }
-  const store = await openStore(location, { clock: context.clock, log: silentLogger });
+  checkSelector(context.options.selector);
+  const store = await openStore(location, { clock: context.clock, log: silentLogger, env: context.env });
   try {
     return await use(store);
   } finally {

@@ -66,9 +66,15 @@ export class Table {
   }
 
   #cell(column: PrinterColumn, value: unknown, nowMs: number): string {
-    if (value === undefined || value === null || value === '') return nothing;
+    if (value === undefined || value === null || value === '')
+      return this.#colored(column, column.absent ?? nothing);
     if (column.type === 'date') return age(String(value), nowMs);
+    if (column.type === 'due') return due(String(value), nowMs);
     const text = escapeControls(typeof value === 'object' ? JSON.stringify(value) : String(value));
+    return this.#colored(column, text);
+  }
+
+  #colored(column: PrinterColumn, text: string): string {
     return this.#options.color && column.name === 'Phase' ? colorPhase(text) : text;
   }
 
@@ -90,6 +96,11 @@ export function age(time: string, nowMs: number): string {
   const at = Date.parse(time);
   if (Number.isNaN(at)) return '<unknown>';
   return at > nowMs + 999 ? `in ${formatDuration(at - nowMs)}` : formatDuration(nowMs - at);
+}
+
+/** In how long something is due; `now` when it is late. */
+function due(time: string, nowMs: number): string {
+  return Date.parse(time) <= nowMs ? 'now' : age(time, nowMs);
 }
 
 const phaseColors: Readonly<Record<string, 'green' | 'red' | 'yellow' | 'cyan'>> = {

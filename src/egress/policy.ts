@@ -17,6 +17,8 @@ export interface EgressOptions {
   readonly nat64Prefix?: string | undefined;
   /** The text of `--ca-file`: trust anchors besides the usual ones. */
   readonly caPem?: string | undefined;
+  /** The file it came from, for errors. */
+  readonly caFile?: string | undefined;
   /** `--dns-server`: `IP`, `IP:PORT` or `[IP]:PORT`; none: the system's. */
   readonly dnsServers?: readonly string[] | undefined;
 }
@@ -45,7 +47,7 @@ export function parseEgressPolicy(options: EgressOptions): EgressPolicy {
     deny: options.deny.map((entry) => parseRule('--egress-deny', entry)),
     proxy: options.proxy === undefined ? undefined : parseProxy(options.proxy),
     nat64: options.nat64Prefix === undefined ? undefined : parseNat64(options.nat64Prefix),
-    caPem: options.caPem === undefined ? undefined : checkedPem(options.caPem),
+    caPem: options.caPem === undefined ? undefined : checkedPem(options.caPem, options.caFile ?? '…'),
     dnsServers: (options.dnsServers ?? []).map(parseDnsServer),
   };
 }
@@ -53,9 +55,11 @@ export function parseEgressPolicy(options: EgressOptions): EgressPolicy {
 function parseRule(flag: string, entry: string): OperatorRule {
   const rule = parseOperatorRule(entry);
   if (rule !== undefined) return rule;
+  const url = entry.includes('://') ? parseUrl(entry) : undefined;
   throw new EgressConfigError(
     flag,
-    entry,
+    // Who pastes a chat URL here pastes a credential.
+    url === undefined || url.origin === entry ? entry : `${url.protocol}//${url.host}/…`,
     'write a CIDR without host bits, an address, a name or *.name, each optionally with :port ([IPv6]:port)',
   );
 }
@@ -78,7 +82,7 @@ function parseNat64(text: string): Cidr {
   );
 }
 
-function checkedPem(pem: string): string {
+function checkedPem(pem: string, file: string): string {
   const certificates = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   try {
     for (const certificate of certificates) new X509Certificate(certificate);
@@ -86,7 +90,7 @@ function checkedPem(pem: string): string {
   } catch {
     // Said below.
   }
-  throw new EgressConfigError('--ca-file', '…', 'must hold one or more certificates in PEM form');
+  throw new EgressConfigError('--ca-file', file, 'must hold one or more certificates in PEM form');
 }
 
 /** In the form that node:dns takes: `IP:PORT`, `[IPv6]:PORT`. */

@@ -36,8 +36,9 @@ export class Agenda {
   readonly #waiting = new Map<string, Waiting>();
   readonly #delayed = new DelayHeap<string>();
   readonly #origins = new Origins();
-  /** When closed lanes are to be looked at again, in origin time. */
+  /** When closed lanes are to be looked at again, in origin time. An entry that `#gateAt` does not have is stale. */
   readonly #gates = new DelayHeap<string>();
+  readonly #gateAt = new Map<string, number>();
   #timer: { readonly due: number; readonly cancel: () => void } | undefined;
   #clockOffset: number;
   /** Time that passed by the wall and not by the monotonic clock: the machine slept, and receivers did not. */
@@ -91,7 +92,23 @@ export class Agenda {
     const now = this.#originTime();
     const change = this.#origins.observe(lane, attempt, now);
     this.#regate(lane, now);
+    for (const old of this.#origins.forgetOld(now)) this.#regate(old, now);
     return change;
+  }
+
+  /** What is kept of origins and their gates: no more than is sick or paused, or was lately. */
+  get kept(): number {
+    return this.#origins.size + this.#gates.size;
+  }
+
+  /** Origins that are left alone, or only probed. */
+  get sickOrigins(): number {
+    return this.#origins.sick;
+  }
+
+  /** Keys that are due and wait for their turn, or for their origin. */
+  get waiting(): number {
+    return this.#queue.waiting;
   }
 
   /** Sets the timer for whatever comes first (A3). To be called after changes, and once to begin. */
@@ -116,8 +133,7 @@ export class Agenda {
     const now = this.#clock.monotonic();
     this.#checkClock(now);
     const originNow = this.#originTime();
-    for (let lane = this.#gates.popDue(originNow); lane !== undefined; lane = this.#gates.popDue(originNow))
-      this.#regate(lane, originNow);
+    this.#openGates(originNow);
     for (let due = this.#delayed.nextDue; due !== undefined && due <= now; due = this.#delayed.nextDue) {
       const key = this.#delayed.popDue(now);
       const waiting = key === undefined ? undefined : this.#waiting.get(key);
@@ -156,6 +172,20 @@ export class Agenda {
   #regate(lane: string, now: number): void {
     const gate = this.#origins.gate(lane, now);
     this.#queue.setLimit(lane, gate.limit);
-    if (gate.opensAt !== undefined) this.#gates.push(gate.opensAt, lane);
+    if (gate.opensAt === undefined) {
+      this.#gateAt.delete(lane);
+    } else if (this.#gateAt.get(lane) !== gate.opensAt) {
+      this.#gateAt.set(lane, gate.opensAt);
+      this.#gates.push(gate.opensAt, lane);
+    }
+  }
+
+  #openGates(now: number): void {
+    for (let due = this.#gates.nextDue; due !== undefined && due <= now; due = this.#gates.nextDue) {
+      const lane = this.#gates.popDue(now);
+      if (lane === undefined || this.#gateAt.get(lane) !== due) continue;
+      this.#gateAt.delete(lane);
+      this.#regate(lane, now);
+    }
   }
 }

@@ -30,6 +30,8 @@ export interface AttemptResult {
   readonly record: Attempt;
   /** Undefined when no request could be built. */
   readonly outcome: SendOutcome | undefined;
+  /** The version of the Secret that the URL came out of, if it did. */
+  readonly urlVersion: string | undefined;
 }
 
 /**
@@ -50,7 +52,7 @@ export async function makeAttempt(
   const preparation = await prepare(message, { number, nowMs }, settings, deps);
   if (preparation.kind === 'refused') {
     const verdict = tidy(preparation.verdict, []);
-    return { verdict, record: recordOf(number, at, verdict), outcome: undefined };
+    return { verdict, record: recordOf(number, at, verdict), outcome: undefined, urlVersion: undefined };
   }
   const { prepared } = preparation;
   onSend(prepared);
@@ -60,6 +62,7 @@ export async function makeAttempt(
     verdict,
     record: { ...recordOf(number, at, verdict), ...evidence(outcome, prepared.secretValues) },
     outcome,
+    urlVersion: prepared.urlVersion,
   };
 }
 
@@ -104,6 +107,8 @@ function evidence(outcome: SendOutcome, secretValues: readonly string[]): Partia
 }
 
 function answerHead(body: Uint8Array, secretValues: readonly string[]): string {
-  const text = redact(Buffer.from(body).toString('utf8'), secretValues);
+  // More than is kept, because what is struck out makes it shorter.
+  const head = Buffer.from(body.subarray(0, 4 * maxAnswerBytes)).toString('utf8');
+  const text = redact(head, secretValues);
   return clampUtf8(escapeControls(text), maxAnswerBytes);
 }

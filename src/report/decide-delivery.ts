@@ -43,9 +43,12 @@ export type DeliveryStep =
 export interface StepDeps {
   /** Evaluates a filter over the payload. @throws Error with a message for people */
   readonly filter: (expression: string, payload: Delivery['spec']['payload']) => unknown;
-  /** Whether a receiver said lately that this hook URL is gone for good. */
-  readonly isGone: (url: string) => boolean;
+  /** Whether its receiver said lately that the URL of its hook is gone for good. */
+  readonly isGone: boolean;
 }
+
+const goneMessage =
+  'the receiver answered 410 Gone to this hook URL within the last 24 h; once one that is redelivered arrives, others are sent again';
 
 /** Decides from the Delivery alone. What a person asked to redeliver is sent whatever the filter or its age says. */
 export function decideStep(delivery: Delivery, deps: StepDeps): DeliveryStep {
@@ -66,9 +69,7 @@ export function decideStep(delivery: Delivery, deps: StepDeps): DeliveryStep {
   if (redeliverRequested(delivery) || status?.redelivered !== undefined) return { do: 'send', hook };
   if (metadata.annotations?.[expiredAnnotation] === 'true')
     return settle('Skipped', 'Expired', 'the Task had ended too long ago when it was first seen');
-  const { url } = hook.webhook;
-  if (url !== undefined && deps.isGone(url))
-    return settle('Skipped', 'Gone', 'the receiver answered 410 Gone to this hook URL within the last 24 h');
+  if (deps.isGone) return settle('Skipped', 'Gone', goneMessage);
   if (hook.filter === undefined || (status?.attemptCount ?? 0) > 0) return { do: 'send', hook };
   return filterStep(hook, hook.filter, delivery, deps, settle);
 }

@@ -3,13 +3,14 @@ import {
   kelosFinalizer,
   onCompletionAnnotation,
   onCompletionFinalizer,
+  outputsAwaitedAnnotation,
   reportedPhaseAnnotation,
   reportedRunAnnotation,
   runFinalizer,
   skipCompletionAnnotation,
 } from '../api/names.ts';
 import { type Task, terminalPhase } from '../api/task.ts';
-import { parseRun, type Run, runOf } from './run-id.ts';
+import { isSameRun, parseRun, type Run, runOf } from './run-id.ts';
 
 /** Why a Task is let go although nothing was recorded of it just now. */
 export type ReleaseReason =
@@ -25,7 +26,7 @@ export type ReleaseReason =
 /** What a Task needs of the recorder. */
 export type RecordingStep =
   | { readonly do: 'nothing' }
-  /** Holds the Task with the finalizer, and takes away the marker of an earlier run: it is running again. */
+  /** Holds the Task with the finalizer, and takes away what was noted of an earlier run: it is running again. */
   | { readonly do: 'hold' }
   | { readonly do: 'release'; readonly reason: ReleaseReason }
   | { readonly do: 'record'; readonly phase: TerminalPhase; readonly run: Run };
@@ -49,29 +50,26 @@ export function decideRecording(task: Task): RecordingStep {
   }
   if (deletionTimestamp !== undefined)
     return finalizers.includes(runFinalizer) ? { do: 'nothing' } : release('NeverEnded');
-  return held && annotations[reportedPhaseAnnotation] === undefined ? { do: 'nothing' } : { do: 'hold' };
+  const past = [reportedPhaseAnnotation, outputsAwaitedAnnotation].some((name) => name in annotations);
+  return held && !past ? { do: 'nothing' } : { do: 'hold' };
 }
 
 /**
  * Whether the marker speaks of this very run. A marker without our run beside it was written by another
- * reporter, and is believed. A completionTime that was only rewritten makes no new run: that takes a start of
- * its own. (A Task seen running again has lost its marker by then, see `hold`.) A marker that was copied along
- * with another Task's annotations has another uid.
+ * reporter, and is believed. (A Task seen running again has lost its marker by then, see `hold`.) A marker that
+ * was copied along with another Task's annotations has another uid.
  */
 function isRecorded(annotations: Readonly<Record<string, string>>, run: Run): boolean {
   if (annotations[reportedPhaseAnnotation] !== run.phase) return false;
   const text = annotations[reportedRunAnnotation];
   const recorded = text === undefined ? undefined : parseRun(text);
-  if (recorded === undefined) return true;
-  if (recorded.uid !== run.uid || recorded.phase !== run.phase) return false;
-  const startedAnew = run.startTime !== undefined && run.startTime !== recorded.startTime;
-  return recorded.completionTime === run.completionTime || !startedAnew;
+  return recorded === undefined || isSameRun(recorded, run);
 }
 
 /**
  * Milliseconds to wait for outputs that are written after the phase. Only Kelos writes them late (up to 30 s),
- * and only for Tasks that had a Job or Pod; a Task that is being deleted gets none any more. Counted from
- * `completionTime`, so that a restart does not begin anew.
+ * and only for Tasks that had a Job or Pod; a Task that is being deleted gets none any more. Counted from what the
+ * store says, so that a restart does not begin anew; a wait of which it says nothing yet begins now.
  */
 export function outputsWaitMs(task: Task, nowMs: number, lateOutputsMs: number): number {
   const { metadata, status } = task;
@@ -80,9 +78,21 @@ export function outputsWaitMs(task: Task, nowMs: number, lateOutputsMs: number):
     metadata.deletionTimestamp === undefined &&
     Boolean(status?.jobName || status?.podName) &&
     !status?.outputs?.length;
-  const completedMs = Date.parse(status?.completionTime ?? '');
-  if (!late || Number.isNaN(completedMs)) return 0;
-  return Math.min(Math.max(0, completedMs + lateOutputsMs - nowMs), lateOutputsMs);
+  if (!late) return 0;
+  const sinceMs = outputsAwaitedSince(task) ?? nowMs;
+  return Math.min(Math.max(0, sinceMs + lateOutputsMs - nowMs), lateOutputsMs);
+}
+
+/**
+ * Since when outputs are awaited, in epoch milliseconds: since the run completed, or, where whoever ran it left
+ * completionTime empty, since the recorder noted that it waits. Undefined while neither is known.
+ */
+export function outputsAwaitedSince({ status, metadata }: Task): number | undefined {
+  for (const time of [status?.completionTime, metadata.annotations?.[outputsAwaitedAnnotation]]) {
+    const epochMs = Date.parse(time ?? '');
+    if (!Number.isNaN(epochMs)) return epochMs;
+  }
+  return undefined;
 }
 
 /**

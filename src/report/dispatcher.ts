@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
-import type { Delivery } from '../api/delivery.ts';
+import type { Delivery, DeliveryReason } from '../api/delivery.ts';
 import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
-import { isStoreError } from '../store/errors.ts';
+import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import type { View, ViewChange } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyOf, keyText, parseKeyText } from '../store/store.ts';
@@ -32,6 +32,13 @@ interface Unsettled {
   readonly dueAt: number;
   readonly version: number;
 }
+
+/** Reasons that stay until somebody changes a Secret. */
+const mendedByPeople: ReadonlySet<DeliveryReason> = new Set([
+  'SecretNotFound',
+  'SecretNotAllowed',
+  'InvalidHeader',
+]);
 
 /** So many whole Deliveries are kept for an attempt that is due now; others are read when their turn comes. */
 const maxWarm = 1024;
@@ -82,7 +89,7 @@ export class Dispatcher {
     this.#metrics = metrics;
     this.#firstSight = firstSight;
     this.#agenda = new Agenda(deps.clock, () => this.#pump());
-    this.#gone = new GoneUrls(deps.informers, deps.clock);
+    this.#gone = new GoneUrls(deps.informers, deps.clock, attempts.secrets);
     this.#view = deps.informers.of('Delivery').view({
       select: (delivery) => this.#select(delivery),
       onChange: (change) => this.#onChange(change),
@@ -92,6 +99,16 @@ export class Dispatcher {
   /** Deliveries that are not settled. */
   get pending(): number {
     return this.#view.size;
+  }
+
+  /** Deliveries that are due and wait for their turn, or for their origin. */
+  get waiting(): number {
+    return this.#agenda.waiting;
+  }
+
+  /** Origins that are left alone because they fail again and again, or only probed. */
+  get sickOrigins(): number {
+    return this.#agenda.sickOrigins;
   }
 
   get underWay(): number {
@@ -172,7 +189,10 @@ export class Dispatcher {
     } catch (thrown) {
       // The store could not be read; nothing was sent.
       againAfterMs = readAgainMs;
-      this.#deps.log.warn('a Delivery is put off', { delivery: text, error: toError(thrown).message });
+      this.#deps.log[retryLogLevel(thrown)]('a Delivery is put off', {
+        delivery: text,
+        error: toError(thrown).message,
+      });
     }
     this.#underWay.delete(text);
     this.#agenda.done(lane);
@@ -192,7 +212,7 @@ export class Dispatcher {
     const now = this.#deps.clock.now();
     const step = decideStep(delivery, {
       filter: (expression, payload) => this.#filters.evaluate(expression, payload),
-      isGone: (url) => this.#gone.has(url),
+      isGone: await this.#gone.has(delivery),
     });
     if (step.do === 'settle') {
       await this.#write(text, delivery, settledStatus(delivery, step, now));
@@ -201,11 +221,10 @@ export class Dispatcher {
     const result = await this.#attempt(delivery, step.hook);
     this.#observe(lane, result);
     const time = { nowMs: this.#deps.clock.now(), random: Math.random() };
-    await this.#write(
-      text,
-      delivery,
-      attemptedStatus(delivery, step.hook, result.verdict, result.record, time),
-    );
+    const status = attemptedStatus(delivery, step.hook, result.verdict, result.record, time);
+    const gone = status.reason === 'Gone' ? { goneUrlVersion: result.urlVersion } : {};
+    await this.#write(text, delivery, { ...status, ...gone });
+    this.#sayIfStuck(delivery, status);
     return undefined;
   }
 
@@ -264,6 +283,19 @@ export class Dispatcher {
     if (written === undefined) return;
     this.#known.set(text, Number(written.metadata.resourceVersion));
     this.#sayIfSettled(delivery, status);
+  }
+
+  /** Says at once what no waiting mends: 28 hours later is too late to hear of a missing Secret. */
+  #sayIfStuck(delivery: Delivery, { phase, reason, message, attemptCount }: StatusPatch): void {
+    if (phase !== 'Retrying' || attemptCount !== 1 || !reason || !mendedByPeople.has(reason)) return;
+    const { task, hook } = delivery.spec;
+    const { namespace } = delivery.metadata;
+    this.#deps.events.record(
+      { kind: 'Task', namespace, name: task.name, uid: task.uid },
+      'Warning',
+      'DeliveryWaits',
+      `hook ${hook.name} cannot be told yet: ${reason}: ${message}`,
+    );
   }
 
   #sayIfSettled(delivery: Delivery, { phase, reason, message }: StatusPatch): void {

@@ -97,7 +97,7 @@ export function samplePayload(
   };
 }
 
-function shownRequest({ request, secretHeaders, secretUrl }: PreparedRequest): ShownRequest {
+function shownRequest({ request, secretHeaders, urlVersion }: PreparedRequest): ShownRequest {
   const masked = new Set(secretHeaders);
   const headers = Object.entries(request.headers).map(([name, value]) => [
     name,
@@ -105,7 +105,7 @@ function shownRequest({ request, secretHeaders, secretUrl }: PreparedRequest): S
   ]);
   return {
     method: 'POST',
-    url: secretUrl ? `${new URL(request.url).origin}/***` : request.url,
+    url: urlVersion === undefined ? request.url : `${new URL(request.url).origin}/***`,
     headers: Object.fromEntries(headers),
     body: typeof request.body === 'string' ? request.body : Buffer.from(request.body).toString('utf8'),
   };

@@ -30,17 +30,16 @@ export function parseHooks(annotation: string): HookList {
     return unreadable('is not JSON');
   }
   if (!Array.isArray(list)) return unreadable('is not a JSON array of hooks');
-  const taken = new Set<string>();
-  const hooks: Hook[] = [];
-  const invalid: InvalidHook[] = [];
-  for (const [index, item] of list.slice(0, maxHooks).entries()) {
-    const judged = judgeHook(item, index, taken);
-    taken.add(judged.name);
-    if ('message' in judged) invalid.push(judged);
-    else hooks.push(judged);
+  const judged = judgeAll(list.slice(0, maxHooks));
+  const hooks = judged.filter((each): each is Hook => !('message' in each));
+  const taken = new Set(hooks.map(({ name }) => name));
+  const invalid = judged.flatMap((each, index): InvalidHook[] =>
+    'message' in each ? [{ ...each, name: freeName(each.name, `invalid-${index}`, taken) }] : [],
+  );
+  if (list.length > maxHooks) {
+    const name = freeName(undefined, 'invalid', taken);
+    invalid.push(invalidHook(`has ${list.length} hooks, at most ${maxHooks} are told: the first ones`, name));
   }
-  if (list.length > maxHooks)
-    invalid.push(invalidHook(`has ${list.length} hooks, at most ${maxHooks} are told: the first ones`));
   return { hooks, invalid };
 }
 
@@ -48,16 +47,28 @@ function unreadable(what: string): HookList {
   return { hooks: [], invalid: [invalidHook(`${what}; write the hooks of spec.onCompletion as JSON`)] };
 }
 
-function invalidHook(what: string): InvalidHook {
-  return { name: 'invalid', message: `annotation kelos.dev/on-completion ${what}` };
+function invalidHook(what: string, name = 'invalid'): InvalidHook {
+  return { name, message: `annotation kelos.dev/on-completion ${what}` };
 }
 
-function judgeHook(item: unknown, index: number, taken: ReadonlySet<string>): Hook | InvalidHook {
-  const parsed = Hook.safeParse(item);
-  const fault = parsed.success ? hookFault(parsed.data, taken) : faultOf(parsed.error);
-  if (parsed.success && fault === undefined) return parsed.data;
-  const where = `annotation kelos.dev/on-completion[${index}]`;
-  return { name: nameFor(item, index, taken), message: `${where}${fault ?? ''}` };
+/** A hook that breaks the rules, under its own name if that can be one. */
+interface Misshapen {
+  readonly name: string | undefined;
+  readonly message: string;
+}
+
+function judgeAll(items: readonly unknown[]): readonly (Hook | Misshapen)[] {
+  const taken = new Set<string>();
+  return items.map((item, index) => {
+    const parsed = Hook.safeParse(item);
+    const fault = parsed.success ? hookFault(parsed.data, taken) : faultOf(parsed.error);
+    if (parsed.success && fault === undefined) {
+      taken.add(parsed.data.name);
+      return parsed.data;
+    }
+    const where = `annotation kelos.dev/on-completion[${index}]`;
+    return { name: nameOf(item), message: `${where}${fault ?? ''}` };
+  });
 }
 
 /** The rules that reach over several fields; in the CRD they are CEL. */
@@ -83,9 +94,16 @@ function faultOf(error: z.ZodError): string {
   return `${path}: ${issue.message}`;
 }
 
-/** The name it has, when it can be one and is free; else one from its place in the list. */
-function nameFor(item: unknown, index: number, taken: ReadonlySet<string>): string {
+/** The name it has, when it can be one. */
+function nameOf(item: unknown): string | undefined {
   const name = typeof item === 'object' && item !== null && 'name' in item ? item.name : undefined;
-  const usable = typeof name === 'string' && name.length <= 63 && dnsLabel.test(name) && !taken.has(name);
-  return usable ? name : `invalid-${index}`;
+  return typeof name === 'string' && name.length <= 63 && dnsLabel.test(name) ? name : undefined;
+}
+
+/** The name, or else one made up, that no other hook of the list has; it is taken then. */
+function freeName(name: string | undefined, madeUp: string, taken: Set<string>): string {
+  let free = name === undefined || taken.has(name) ? madeUp : name;
+  for (let count = 2; taken.has(free); count += 1) free = `${madeUp}-${count}`;
+  taken.add(free);
+  return free;
 }

@@ -10,9 +10,16 @@ export function laneOf(delivery: Delivery): string {
   const url = webhook?.['url'];
   const parsed = typeof url === 'string' ? parseUrl(url) : undefined;
   if (parsed !== undefined) return parsed.origin;
-  const reference = objectAt(objectAt(webhook, 'urlFrom'), 'secretKeyRef');
+  const reference = urlSecretOf(delivery);
   if (reference === undefined) return 'none';
-  return `secret:${delivery.metadata.namespace}/${reference['name']}/${reference['key']}`;
+  return `secret:${delivery.metadata.namespace}/${reference.name}/${reference.key}`;
+}
+
+/** Where the URL of a hook is kept, when it stands in a Secret. */
+export function urlSecretOf(delivery: Delivery): { readonly name: string; readonly key: string } | undefined {
+  const webhook = objectAt(delivery.spec.hook, 'webhook');
+  const reference = objectAt(objectAt(webhook, 'urlFrom'), 'secretKeyRef');
+  return reference && { name: String(reference['name']), key: String(reference['key']) };
 }
 
 /** The URL of a hook, when it stands in the hook itself. */

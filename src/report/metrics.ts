@@ -13,9 +13,12 @@ export interface ReportMetrics {
 /** The values that are read off when somebody asks. */
 export interface ReportGauges {
   readonly pendingDeliveries: () => number;
+  readonly dueDeliveries: () => number;
+  readonly sickOrigins: () => number;
   readonly attemptsUnderWay: () => number;
   readonly recorderDepth: () => number;
   readonly recorderUnrecorded: () => number;
+  readonly oldestUnrecordedSeconds: () => number;
 }
 
 /** Registers the metrics of the room. */
@@ -72,7 +75,22 @@ export function reportGauges(registry: Registry, gauges: ReportGauges): void {
     });
   };
   gauge('telos_deliveries_pending', 'Deliveries that are not settled.', gauges.pendingDeliveries);
+  gauge(
+    'telos_deliveries_due',
+    'Deliveries that are due and wait for their turn, or for their origin.',
+    gauges.dueDeliveries,
+  );
+  gauge(
+    'telos_origins_left_alone',
+    'Origins that failed again and again, and are left alone but for a probe.',
+    gauges.sickOrigins,
+  );
   gauge('telos_delivery_attempts_under_way', 'Attempts under way now.', gauges.attemptsUnderWay);
   gauge('telos_recorder_queue_depth', 'Tasks that wait for the recorder.', gauges.recorderDepth);
   gauge('telos_recorder_unrecorded', 'Tasks that need the recorder.', gauges.recorderUnrecorded);
+  gauge(
+    'telos_recorder_oldest_unrecorded_seconds',
+    'Time since the terminal phase was seen that has waited longest to be recorded.',
+    gauges.oldestUnrecordedSeconds,
+  );
 }

@@ -1,25 +1,35 @@
 import type { Draft } from '../api/kinds.ts';
+import type { Condition } from '../api/meta.ts';
 import {
   onCompletionAnnotation,
   onCompletionFinalizer,
+  outputsAwaitedAnnotation,
   reportedPhaseAnnotation,
   reportedRunAnnotation,
 } from '../api/names.ts';
 import { type Task, terminalPhase } from '../api/task.ts';
 import { abortable } from '../base/abort.ts';
 import { toError } from '../base/errors.ts';
-import { isStoreError } from '../store/errors.ts';
+import { clampUtf8, rfc3339 } from '../base/text.ts';
+import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import { subjectOf } from '../store/event-recorder.ts';
 import type { Informer, View, ViewChange } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyOf, keyText, type MergePatch, parseKeyText } from '../store/store.ts';
 import { type Reconciled, Workqueue } from '../store/workqueue.ts';
-import { decideRecording, isExpired, outputsWaitMs, type ReleaseReason } from './decide-recording.ts';
+import {
+  decideRecording,
+  isExpired,
+  outputsAwaitedSince,
+  outputsWaitMs,
+  type ReleaseReason,
+} from './decide-recording.ts';
 import { draftDeliveries } from './delivery-draft.ts';
 import type { FirstSight } from './first-sight.ts';
+import { saysHeld, withHeld, withoutHeld } from './held-condition.ts';
 import { parseHooks } from './hooks-annotation.ts';
 import type { ReportMetrics } from './metrics.ts';
-import { formatRun, type Run } from './run-id.ts';
+import { formatRun, isSameRun, type Run } from './run-id.ts';
 
 export interface RecorderSettings {
   /** Completions older than this when first seen are recorded, but told to nobody. Milliseconds. */
@@ -28,7 +38,7 @@ export interface RecorderSettings {
   readonly lateOutputsMs: number;
 }
 
-/** A delay from which on a failing Task gets an Event: it is not a hiccup. */
+/** A delay from which on a failing Task gets an Event and a condition: it is not a hiccup. */
 const sayAfterMs = 5_000;
 
 /**
@@ -37,7 +47,8 @@ const sayAfterMs = 5_000;
  * R1. Deliveries are created before the Task is marked and let go, and nothing is sent that is not created.
  * R2. Marker and finalizer change in one patch, on the version that was judged: what happened to the Task
  *     meanwhile is judged anew.
- * R3. A Task is held no longer than until its Deliveries are created; when that fails it is said.
+ * R3. A Task is held no longer than until its Deliveries are created; when that fails it is said by an Event, a
+ *     condition and a metric.
  * R4. Only Tasks that need something are kept in memory.
  */
 export class Recorder {
@@ -50,11 +61,13 @@ export class Recorder {
   readonly #queue: Workqueue;
   /** When the terminal phase of a Task in the view was seen, monotonic. */
   readonly #seenAt = new Map<string, number>();
-  /** The run, with its hooks, whose Deliveries exist, for Tasks whose patch met a newer version. */
-  readonly #created = new Map<string, string>();
+  /** The run, and the hooks, whose Deliveries exist, for Tasks whose patch met a newer version. */
+  readonly #created = new Map<string, { readonly run: Run; readonly hooks: string | undefined }>();
   /** When to stop waiting for outputs, monotonic. */
   readonly #outputsDue = new Map<string, number>();
-  /** Terminal Tasks of the first list that are not yet recorded. */
+  /** Tasks whose trouble has had its Event. */
+  readonly #said = new Set<string>();
+  /** Terminal Tasks of the first list that were not yet recorded, nor failed to be. */
   readonly #catchUp = new Set<string>();
   readonly #onCaughtUp: (() => void)[] = [];
 
@@ -66,7 +79,7 @@ export class Recorder {
     this.#queue = new Workqueue({
       reconcile: (key) => this.#reconcile(key),
       clock: deps.clock,
-      concurrency: 64,
+      concurrency: 256,
       onError: (key, error, backoffMs) => this.#onError(key, error, backoffMs),
     });
     this.#informer = deps.informers.of('Task');
@@ -86,7 +99,17 @@ export class Recorder {
     return this.#view.size;
   }
 
-  /** Whether all that was terminal and unrecorded at the start is recorded. */
+  /** Seconds since the terminal phase was seen that has waited longest to be recorded; 0 when none waits. */
+  get oldestUnrecordedSeconds(): number {
+    // Kept in the order in which they were seen.
+    for (const seenAt of this.#seenAt.values()) return (this.#deps.clock.monotonic() - seenAt) / 1000;
+    return 0;
+  }
+
+  /**
+   * Whether all that was terminal and unrecorded at the start is recorded, or has failed to be at least once: one
+   * Task that can never be recorded must not keep the whole engine from its work.
+   */
   get caughtUp(): boolean {
     return this.#informer.isSynced && this.#catchUp.size === 0;
   }
@@ -112,9 +135,14 @@ export class Recorder {
       this.#seenAt.delete(text);
       this.#created.delete(text);
       this.#outputsDue.delete(text);
-      if (this.#catchUp.delete(text) && this.caughtUp) for (const tell of this.#onCaughtUp.splice(0)) tell();
+      this.#said.delete(text);
+      this.#caughtUpWith(text);
     }
     if (now !== undefined) this.#queue.add(text);
+  }
+
+  #caughtUpWith(text: string): void {
+    if (this.#catchUp.delete(text) && this.caughtUp) for (const tell of this.#onCaughtUp.splice(0)) tell();
   }
 
   async #reconcile(text: string): Promise<Reconciled | undefined> {
@@ -132,7 +160,13 @@ export class Recorder {
         return undefined;
       case 'record': {
         const waitMs = this.#outputsWaitMs(text, task);
-        if (waitMs > 0) return { againAfterMs: waitMs };
+        if (waitMs > 0) {
+          if (outputsAwaitedSince(task) !== undefined) return { againAfterMs: waitMs };
+          await this.#patch(task, {
+            annotations: { [outputsAwaitedAnnotation]: rfc3339(this.#deps.clock.now()) },
+          });
+          return undefined;
+        }
         await this.#record(text, task, step.run);
         return undefined;
       }
@@ -149,17 +183,24 @@ export class Recorder {
     return Math.max(0, due - clock.monotonic());
   }
 
-  async #record(text: string, task: Task, run: Run): Promise<void> {
-    const runText = formatRun(run);
-    // With the hooks, because they may change between the two steps, and each has to be recorded.
-    const created = `${runText} ${task.metadata.annotations?.[onCompletionAnnotation]}`;
-    if (this.#created.get(text) !== created) {
+  async #record(text: string, task: Task, seen: Run): Promise<void> {
+    const created = this.#created.get(text);
+    // A completionTime that was rewritten between the two steps must not make a second message of the same run.
+    const run = created !== undefined && isSameRun(created.run, seen) ? created.run : seen;
+    // The hooks may change between the two steps as well, and each has to be recorded.
+    const hooks = task.metadata.annotations?.[onCompletionAnnotation];
+    if (created?.run !== run || created.hooks !== hooks) {
       await this.#createDeliveries(text, task, run);
-      this.#created.set(text, created);
+      this.#created.set(text, { run, hooks });
     }
     // R1: all Deliveries exist from here on.
+    if (saysHeld(task) && (await this.#setConditions(task, withoutHeld(task)))) return;
     await this.#patch(task, {
-      annotations: { [reportedPhaseAnnotation]: run.phase, [reportedRunAnnotation]: runText },
+      annotations: {
+        [reportedPhaseAnnotation]: run.phase,
+        [reportedRunAnnotation]: formatRun(run),
+        ...withoutAwaited(task),
+      },
       ...withoutFinalizer(task),
     });
   }
@@ -190,6 +231,7 @@ export class Recorder {
   }
 
   async #release(task: Task, reason: ReleaseReason): Promise<void> {
+    if (saysHeld(task) && (await this.#setConditions(task, withoutHeld(task)))) return;
     await this.#patch(task, withoutFinalizer(task));
     if (reason === 'CompletionSkipped' || reason === 'NeverEnded') {
       const message =
@@ -215,29 +257,61 @@ export class Recorder {
     }
   }
 
+  /**
+   * Writes what a Task says of itself; a change that brings it back here, on the next version. Whether it worked:
+   * it may be a Task of Kelos, whose status others guard, and saying is less than doing.
+   */
+  async #setConditions(task: Task, conditions: readonly Condition[]): Promise<boolean> {
+    const { resourceVersion } = task.metadata;
+    const patch = { metadata: { resourceVersion }, status: { conditions } };
+    try {
+      const written = await this.#deps.store.patch('Task', keyOf(task), patch, { subresource: 'status' });
+      // An API of Kelos that knows no conditions takes the write and changes nothing.
+      return written.metadata.resourceVersion !== resourceVersion;
+    } catch (thrown) {
+      const error = toError(thrown).message;
+      this.#deps.log.debug('a condition was not written', { task: keyText(keyOf(task)), error });
+      return isStoreError(thrown, 'Conflict');
+    }
+  }
+
   #onError(text: string, error: Error, backoffMs: number): void {
     this.#metrics.recorderErrors.inc();
-    this.#deps.log.warn('recording a completion is put off', {
+    this.#caughtUpWith(text);
+    this.#deps.log[retryLogLevel(error)]('recording a completion is put off', {
       task: text,
       error: toError(error).message,
       delayMs: Math.round(backoffMs),
     });
     const task = this.#view.get(parseKeyText(text));
     if (task === undefined || backoffMs < sayAfterMs) return;
-    const message = `its completion cannot be recorded, so it is held: ${error.message}; to let it go untold: kubectl annotate task ${task.metadata.name} -n ${task.metadata.namespace} telos.dev/skip-completion=true`;
+    const message = `its completion cannot be recorded, so it is held: ${clampUtf8(error.message, 512)}; to let it go untold: kubectl annotate task ${task.metadata.name} -n ${task.metadata.namespace} telos.dev/skip-completion=true (or telos deliveries skip)`;
+    if (!saysHeld(task)) void this.#setConditions(task, withHeld(task, message, this.#deps.clock.now()));
+    if (this.#said.has(text)) return;
+    this.#said.add(text);
     this.#deps.events.record(subjectOf(task), 'Warning', 'RecordingFailed', message);
   }
 }
 
-/** Adds the finalizer, and takes away the marker of an earlier run. */
+/** Adds the finalizer, and takes away what was noted of an earlier run. */
 function hold(task: Task): Record<string, unknown> {
   const { finalizers = [], annotations = {} } = task.metadata;
   const held = finalizers.includes(onCompletionFinalizer);
   const marked = reportedPhaseAnnotation in annotations || reportedRunAnnotation in annotations;
+  const past = {
+    ...(marked ? { [reportedPhaseAnnotation]: null, [reportedRunAnnotation]: null } : {}),
+    ...withoutAwaited(task),
+  };
   return {
     ...(held ? {} : { finalizers: [...finalizers, onCompletionFinalizer] }),
-    ...(marked ? { annotations: { [reportedPhaseAnnotation]: null, [reportedRunAnnotation]: null } } : {}),
+    ...(Object.keys(past).length === 0 ? {} : { annotations: past }),
   };
+}
+
+/** Takes away the note since when outputs are awaited; nothing when there is none. */
+function withoutAwaited(task: Task): Record<string, null> {
+  const noted = task.metadata.annotations?.[outputsAwaitedAnnotation] !== undefined;
+  return noted ? { [outputsAwaitedAnnotation]: null } : {};
 }
 
 /** The finalizers without ours; nothing when ours is not among them. */

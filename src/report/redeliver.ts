@@ -127,12 +127,35 @@ async function replayKept(
   return redeliverAll(store, kept, clock);
 }
 
-function redeliverAll(
+/** How many are asked for side by side: there may be very many, and others use the store too. */
+const sideBySide = 64;
+
+async function redeliverAll(
   store: ResourceStore,
   deliveries: readonly Delivery[],
   clock: Clock,
 ): Promise<Redelivered[]> {
-  return Promise.all(deliveries.map((delivery) => redeliver(store, keyOf(delivery), clock)));
+  const done: Redelivered[] = [];
+  for (let first = 0; first < deliveries.length; first += sideBySide) {
+    const some = deliveries.slice(first, first + sideBySide);
+    const outcomes = await Promise.all(some.map((delivery) => redeliverKept(store, delivery, clock)));
+    done.push(...outcomes.filter((outcome) => outcome !== undefined));
+  }
+  return done;
+}
+
+/** One that is no longer kept keeps the others from nothing. */
+async function redeliverKept(
+  store: ResourceStore,
+  delivery: Delivery,
+  clock: Clock,
+): Promise<Redelivered | undefined> {
+  try {
+    return await redeliver(store, keyOf(delivery), clock);
+  } catch (error) {
+    if (isStoreError(error, 'NotFound')) return undefined;
+    throw error;
+  }
 }
 
 async function getTask(store: ResourceStore, key: Key): Promise<Task | undefined> {

@@ -13,6 +13,7 @@ import {
   RequestRefusal,
   requireValue,
   type SecretSource,
+  versionOf,
 } from './secrets.ts';
 import { SigningKeyError, signMessage } from './sign.ts';
 import type { Verdict } from './verdict.ts';
@@ -39,12 +40,12 @@ export interface RequestDeps {
 /** A request as it will be sent, and what of it is nobody's business. */
 export interface PreparedRequest {
   readonly request: EgressRequest;
-  /** Values that came out of Secrets: they are struck out of whatever is kept of the answer. */
+  /** Values that came out of Secrets, and tokens in the URL: struck out of whatever is kept of the answer. */
   readonly secretValues: readonly string[];
   /** Headers, in lower case, whose values came out of Secrets. */
   readonly secretHeaders: readonly string[];
-  /** The URL itself came out of a Secret. */
-  readonly secretUrl: boolean;
+  /** The version of the Secret that the URL itself came out of; undefined when it stands in the hook. */
+  readonly urlVersion: string | undefined;
 }
 
 export type Preparation =
@@ -117,34 +118,40 @@ async function buildRequest(
       body: formatted.body,
       timeoutMs: (webhook.timeoutSeconds ?? defaultTimeoutSeconds) * 1000,
     },
-    secretValues: [...Object.values(fromSecret), ...(url.secret ? secretPartsOf(url) : [])],
+    secretValues: [...Object.values(fromSecret), ...tellingPartsOf(url)],
     secretHeaders: Object.keys(fromSecret),
-    secretUrl: url.secret,
+    urlVersion: url.version,
   };
 }
 
 interface Target {
   readonly text: string;
   readonly target: URL;
-  readonly secret: boolean;
+  /** Of the Secret that it came out of. */
+  readonly version: string | undefined;
 }
 
 async function targetOf(message: Message, settings: RequestSettings, deps: RequestDeps): Promise<Target> {
   const { url, urlFrom } = message.hook.webhook;
-  if (urlFrom === undefined) return { ...parseTarget(url ?? ''), secret: false };
+  if (urlFrom === undefined) return { ...parseTarget(url ?? ''), version: undefined };
   const { name, key } = urlFrom.secretKeyRef;
   const secret = await findSecret(deps.secrets, message.namespace, name);
   // A line break at the end is what `echo` leaves; everything else is for the egress guard to judge.
   const parsed = parseTarget(requireValue(secret, key).replace(/[\r\n]+$/, ''));
   permitSecret(secret, parsed.target, settings.hookSecrets);
-  return { ...parsed, secret: true };
+  return { ...parsed, version: versionOf(secret) };
 }
 
-/** What an echo may show of a URL that is a credential: all of it, its path and query, and each long part of them. */
-function secretPartsOf({ text, target }: Target): string[] {
+/**
+ * What an echo may not show of a URL: all of one that is a credential, its path and query, and each long part of
+ * them; of one that stands in the hook itself, the parts that are long enough to be tokens.
+ */
+function tellingPartsOf({ text, target, version }: Target): string[] {
   const { href, pathname, search } = target;
-  const parts = `${pathname}${search}`.split(/[/?&=]/).filter((part) => part.length >= 8);
-  return [text, href, `${pathname}${search}`, pathname, ...parts].filter((part) => part !== '/');
+  const parts = `${pathname}${search}`.split(/[/?&=]/);
+  if (version === undefined) return parts.filter((part) => part.length >= 16);
+  const whole = [text, href, `${pathname}${search}`, pathname].filter((part) => part !== '/');
+  return [...whole, ...parts.filter((part) => part.length >= 8)];
 }
 
 function parseTarget(text: string): { text: string; target: URL } {

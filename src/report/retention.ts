@@ -57,7 +57,8 @@ async function sweep(deps: RoomDeps, retention: Retention, signal: AbortSignal):
 /** Whether a Delivery has been kept long enough. */
 export function isOver(delivery: Delivery, nowMs: number, retention: Retention): boolean {
   if (!isSettled(delivery)) return false;
-  const settledMs = Date.parse(delivery.status?.settledAt ?? '');
+  // A person who settles one by hand need not know of settledAt.
+  const settledMs = Date.parse(delivery.status?.settledAt || delivery.metadata.creationTimestamp);
   return nowMs - settledMs > (delivery.status?.phase === 'Failed' ? retention.failed : retention.settled);
 }
 

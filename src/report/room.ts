@@ -26,7 +26,7 @@ const defaultLateOutputsMs = 35_000;
 
 /** The room that tells the world: outcomes become Deliveries, Deliveries become POSTs. */
 export interface ReportRoom extends Room {
-  /** Whether every Task that had ended unrecorded when the room started is recorded. */
+  /** Whether every Task that had ended unrecorded when the room started is recorded, or has failed to be once. */
   readonly caughtUp: boolean;
   /** Resolves as soon as it is. @throws the signal's reason when it aborts first */
   untilCaughtUp(signal: AbortSignal): Promise<void>;
@@ -43,9 +43,12 @@ export function createReportRoom(deps: RoomDeps, settings: ReportSettings): Repo
   const dispatcher = new Dispatcher(deps, settings, attempts, metrics, firstSight);
   reportGauges(deps.metrics, {
     pendingDeliveries: () => dispatcher.pending,
+    dueDeliveries: () => dispatcher.waiting,
+    sickOrigins: () => dispatcher.sickOrigins,
     attemptsUnderWay: () => dispatcher.underWay,
     recorderDepth: () => recorder.depth,
     recorderUnrecorded: () => recorder.unrecorded,
+    oldestUnrecordedSeconds: () => recorder.oldestUnrecordedSeconds,
   });
   return {
     get caughtUp() {

@@ -23,6 +23,16 @@ export function runOf(task: Task, phase: TerminalPhase): Run {
 }
 
 /**
+ * Whether two sights of a Task are of one run. A completionTime that was only rewritten makes no new run: that
+ * takes a start of its own.
+ */
+export function isSameRun(earlier: Run, run: Run): boolean {
+  if (earlier.uid !== run.uid || earlier.phase !== run.phase) return false;
+  const startedAnew = run.startTime !== undefined && run.startTime !== earlier.startTime;
+  return earlier.completionTime === run.completionTime || !startedAnew;
+}
+
+/**
  * The webhook-id of what one hook is told about one run: `msg_`, 7 characters of [2-7a-z] that are its
  * completionTime in seconds, 19 that are a digest. The same on every attempt, restart and replica.
  * `startTime` has no part in it.

@@ -67,6 +67,14 @@ export class StoreSecrets implements SecretSource {
   }
 }
 
+/** What tells one version of a Secret from every other. Says nothing of its values. */
+export function versionOf({ metadata }: Secret): string {
+  return `${metadata.uid}.${metadata.resourceVersion}`;
+}
+
+/** Characters of an annotation that a message may repeat. */
+const maxQuoted = 512;
+
 /** Types whose values are credentials of the cluster itself. */
 const refusedTypes: ReadonlySet<string> = new Set([
   'kubernetes.io/service-account-token',
@@ -120,11 +128,19 @@ export function permitSecret(secret: Secret, target: URL, mode: HookSecrets): vo
     refuse(`has type ${secret.type}, which hooks never send; make an Opaque Secret of what they need`);
   const origins = annotations?.[hookOriginsAnnotation];
   if (origins !== undefined && !matchesOrigin(origins, target)) {
-    const wanted = `${origins.trim()} ${target.origin}`.trim();
-    refuse(`may not go to ${target.origin}; ${allow('annotate', `'${hookOriginsAnnotation}=${wanted}'`)}`);
+    const wanted = [...origins.split(/\s+/), target.origin].filter((origin) => origin !== '').join(' ');
+    const why = `may not go to ${target.origin}`;
+    // A command that is cut short would be another command.
+    if (wanted.length > maxQuoted) refuse(`${why}; add it to its annotation ${hookOriginsAnnotation}`);
+    refuse(`${why}; ${allow('annotate', shellQuoted(`${hookOriginsAnnotation}=${wanted}`))}`);
   }
   if (mode === 'labelled' && labels?.[hookSecretLabel] !== 'true')
     refuse(`is not labelled for hooks; ${allow('label', `${hookSecretLabel}=true`)}`);
+}
+
+/** The text as one word of a shell: whoever may annotate a Secret must not write what an operator then runs. */
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Whether a list of origins and `*.name` patterns, separated by white space, has one for this target. */

@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { rfc3339 } from '../base/text.ts';
-import { isStoreError } from '../store/errors.ts';
+import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import { keyOf, keyText, type ResourceStore } from '../store/store.ts';
 import type { StatusPatch } from './decide-delivery.ts';
 
@@ -39,7 +39,7 @@ export async function writeStatus(
     } catch (thrown) {
       if (isStoreError(thrown, 'NotFound') || isStoreError(thrown, 'Conflict')) return undefined;
       deps.onError();
-      deps.log.warn('the status of a Delivery is written again', {
+      deps.log[retryLogLevel(thrown)]('the status of a Delivery is written again', {
         delivery: keyText(key),
         error: toError(thrown).message,
       });

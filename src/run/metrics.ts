@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { activePhases } from './phase-counts.ts';
 
 /** What the room counts. Labels are closed sets. */
 export interface RunMetrics {
@@ -9,6 +10,7 @@ export interface RunMetrics {
 export interface RunGauges {
   readonly running: () => number;
   readonly queueDepth: () => number;
+  readonly inPhase: (phase: (typeof activePhases)[number]) => number;
 }
 
 /** Registers the metrics of the room; gauges ask when they are scraped. */
@@ -24,6 +26,15 @@ export function createRunMetrics(registry: Registry, gauges: RunGauges): RunMetr
       },
     });
   };
+  new Gauge({
+    name: 'telos_tasks',
+    help: 'Tasks that have not ended, by phase.',
+    labelNames: ['phase'],
+    registers,
+    collect() {
+      for (const phase of activePhases) this.set({ phase }, gauges.inPhase(phase));
+    },
+  });
   gauge('telos_tasks_running', 'Tasks whose program runs now.', gauges.running);
   gauge('telos_run_queue_depth', 'Tasks that wait for the Task controller.', gauges.queueDepth);
   return {

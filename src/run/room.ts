@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { toError } from '../base/errors.ts';
-import { isStoreError } from '../store/errors.ts';
+import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import type { View, ViewChange } from '../store/informer.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
 import { type Key, keyText, parseKeyText } from '../store/store.ts';
@@ -9,6 +9,7 @@ import { BranchLocks, nextInQueue } from './branch-locks.ts';
 import { TaskController } from './controller.ts';
 import { Dependents } from './dependents.ts';
 import { createRunMetrics } from './metrics.ts';
+import { PhaseCounts } from './phase-counts.ts';
 import type { Runner } from './runner.ts';
 import { sweepRuns } from './sweep-runs.ts';
 import { TrackedRuns } from './tracked-runs.ts';
@@ -36,6 +37,7 @@ class Running implements Room {
   readonly #runs: TrackedRuns;
   readonly #locks = new BranchLocks();
   readonly #dependents = new Dependents();
+  readonly #phases = new PhaseCounts();
 
   constructor(deps: RoomDeps, { runner }: RunSettings) {
     this.#deps = deps;
@@ -62,6 +64,7 @@ class Running implements Room {
       runMetrics: createRunMetrics(deps.metrics, {
         running: () => this.#runs.running,
         queueDepth: () => this.#queue.depth,
+        inPhase: (phase) => this.#phases.of(phase),
       }),
     });
   }
@@ -83,6 +86,7 @@ class Running implements Room {
   }
 
   #onChange({ key, before, now }: ViewChange<WatchedTask>): void {
+    this.#phases.change(before, now);
     const text = keyText(key);
     const was = before?.kind === 'active' ? before : undefined;
     const is = now?.kind === 'active' ? now : undefined;
@@ -131,7 +135,7 @@ class Running implements Room {
   }
 
   #trouble(key: string, error: Error, backoffMs: number): void {
-    this.#deps.log.warn('a Task will be tried again', {
+    this.#deps.log[retryLogLevel(error)]('a Task will be tried again', {
       task: key,
       error: error.message,
       backoffMs: Math.round(backoffMs),

@@ -1,5 +1,6 @@
 import type { TaskSpawner } from '../api/task-spawner.ts';
 import { toError } from '../base/errors.ts';
+import { retryLogLevel } from '../store/errors.ts';
 import type { View, ViewChange } from '../store/informer.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
 import { type Key, keyText, parseKeyText } from '../store/store.ts';
@@ -54,7 +55,7 @@ class Spawning implements SpawnRoom {
       clock,
       concurrency,
       onError: (key, error, backoffMs) =>
-        deps.log.warn('a TaskSpawner will be tried again', {
+        deps.log[retryLogLevel(error)]('a TaskSpawner will be tried again', {
           taskspawner: key,
           error: error.message,
           backoffMs: Math.round(backoffMs),

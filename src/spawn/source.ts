@@ -1,3 +1,4 @@
+import type { Fault } from '../api/fault.ts';
 import { TelosError } from '../base/errors.ts';
 import type { WorkItem } from './work-item.ts';
 
@@ -39,15 +40,28 @@ export interface DueItems {
   readonly more: boolean;
 }
 
-/** A TaskSpawner that cannot be worked as it is written. The message says what to change. */
+/** A TaskSpawner that cannot be worked as it is written. The message says where and what to change. */
 export class SpawnerConfigError extends TelosError {
   declare readonly code: 'SourceInvalid' | 'TemplateInvalid' | 'NotSupported';
+  readonly fault: Fault;
 
   constructor(
     code: 'SourceInvalid' | 'TemplateInvalid' | 'NotSupported',
-    message: string,
+    fault: Fault,
     options?: ErrorOptions,
   ) {
-    super(code, message, options);
+    super(code, `${fault.path}: ${fault.message}`, options);
+    this.fault = fault;
+  }
+}
+
+/** What is wrong with a part of a TaskSpawner: the fault that compiling it ends with, if any. */
+export function configFaults(compile: () => unknown): readonly Fault[] {
+  try {
+    compile();
+    return [];
+  } catch (thrown) {
+    if (!(thrown instanceof SpawnerConfigError)) throw thrown;
+    return [thrown.fault];
   }
 }

@@ -55,21 +55,24 @@ function sourceOf(when: TaskSpawner['spec']['when']): Source {
   throw new SpawnerConfigError(
     'NotSupported',
     named === undefined
-      ? 'spec.when names no source; use cron or webhook'
-      : `spec.when.${named}: this version of Telos does not work this source yet; use cron or webhook`,
+      ? { path: 'spec.when', message: 'names no source; use cron or webhook' }
+      : {
+          path: `spec.when.${named}`,
+          message: 'this version of Telos does not work this source yet; use cron or webhook',
+        },
   );
 }
 
 /** What a Task would have to lack without anybody noticing is refused instead. */
 function refuseUnsupported(spec: TaskSpawner['spec']): void {
   if ((spec.taskTemplate.contextSources ?? []).length > 0)
-    throw new SpawnerConfigError(
-      'NotSupported',
-      'spec.taskTemplate.contextSources: this version of Telos does not fetch them yet; remove them',
-    );
+    throw new SpawnerConfigError('NotSupported', {
+      path: 'spec.taskTemplate.contextSources',
+      message: 'this version of Telos does not fetch them yet; remove them',
+    });
   if ((spec.credentials ?? []).length > 0)
-    throw new SpawnerConfigError(
-      'NotSupported',
-      'spec.credentials: this version of Telos does not draw from a pool yet; use spec.taskTemplate.credentials',
-    );
+    throw new SpawnerConfigError('NotSupported', {
+      path: 'spec.credentials',
+      message: 'this version of Telos does not draw from a pool yet; use spec.taskTemplate.credentials',
+    });
 }

@@ -14,7 +14,9 @@ export type StoreErrorCode =
   /** The watch version or list token is too old: list again. */
   | 'Gone'
   /** The store cannot be reached, read or written now; trying later may help. */
-  | 'Unavailable';
+  | 'Unavailable'
+  /** What the store holds is broken: somebody has to mend it. */
+  | 'Damaged';
 
 export class StoreError extends TelosError {
   declare readonly code: StoreErrorCode;
@@ -30,4 +32,9 @@ export class StoreError extends TelosError {
 /** Whether an error is a StoreError of the given code. */
 export function isStoreError(error: unknown, code: StoreErrorCode): error is StoreError {
   return error instanceof StoreError && error.code === code;
+}
+
+/** How loud a failure is that will be tried again: a store says by itself, and once, that it is in trouble. */
+export function retryLogLevel(error: unknown): 'debug' | 'warn' {
+  return isStoreError(error, 'Unavailable') ? 'debug' : 'warn';
 }

@@ -45,6 +45,8 @@ export interface InformerOptions {
 
 /** Resources in one page of a list: enough to be quick, few enough to leave the event loop room. */
 const pageSize = 500;
+/** A watch that was open so long is no failure, whatever it brought. */
+const heldMs = 500;
 
 /**
  * Follows one kind: lists it, watches from there, and lists again when the watch's version is too old.
@@ -60,15 +62,19 @@ export class Informer<K extends Kind> {
   readonly #views: SelectedView<K, unknown>[] = [];
   readonly #synced: Promise<void>;
   #markSynced: () => void = () => {};
+  #markDamaged: (error: Error) => void = () => {};
   #running = false;
   #isSynced = false;
 
   constructor(kind: K, options: InformerOptions) {
     this.#kind = kind;
     this.#options = options;
-    this.#synced = new Promise((resolve) => {
+    this.#synced = new Promise((resolve, reject) => {
       this.#markSynced = resolve;
+      this.#markDamaged = reject;
     });
+    // Whoever waits hears of it; nobody has to.
+    this.#synced.catch(() => {});
   }
 
   /** Adds a view. Only before `run`. */
@@ -84,7 +90,10 @@ export class Informer<K extends Kind> {
     return this.#isSynced;
   }
 
-  /** Resolves when the first list is in the views. @throws the signal's reason when it aborts first. */
+  /**
+   * Resolves when the first list is in the views.
+   * @throws the signal's reason when it aborts first, StoreError `Damaged` when there is nothing to wait for
+   */
   synced(signal: AbortSignal): Promise<void> {
     return abortable(this.#synced, signal);
   }
@@ -98,20 +107,23 @@ export class Informer<K extends Kind> {
       try {
         version ??= await this.#list(signal);
         const from = version;
+        const begun = this.#options.clock.monotonic();
         for await (const event of this.#options.store.watch(this.#kind, this.#watchFrom(version, signal))) {
           failures = 0;
           version =
             event.type === 'BOOKMARK' ? event.resourceVersion : event.resource.metadata.resourceVersion;
           if (event.type !== 'BOOKMARK') this.#apply(event.type === 'DELETED', event.resource);
         }
-        // A watch may end at any time. One that brought nothing is begun anew after a pause, lest this loop spins.
+        // A watch may end at any time. One that brought nothing is begun anew after a pause, lest this loop spins; if
+        // it was held for a while there was just nothing to bring.
         if (version === from) {
-          failures += 1;
+          failures = this.#options.clock.monotonic() - begun < heldMs ? failures + 1 : 1;
           await this.#pause(failures, signal);
         }
       } catch (thrown) {
         if (signal.aborted) return;
         if (isStoreError(thrown, 'Gone')) version = undefined;
+        if (isStoreError(thrown, 'Damaged')) this.#markDamaged(thrown);
         failures += 1;
         await this.#pause(failures, signal, toError(thrown));
       }

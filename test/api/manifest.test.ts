@@ -146,7 +146,16 @@ describe('a bad manifest', () => {
       'f.yaml:1:14: holds more than 500000 values, aliases followed',
     ],
     ['an alias of itself', 'a: &a [*a, *a]', 'f.yaml:1:7: nests more than 64 deep, aliases followed'],
-    ['an alias of nothing', 'a: *b', 'f.yaml:1:4: a: refers to &b, which does not stand above it'],
+    [
+      'an alias of nothing',
+      'a: *b',
+      'f.yaml:1:4: a: refers to nothing that stands above it: put a text that begins with "*" in quotes',
+    ],
+    [
+      'an unknown tag, which would swallow the text',
+      'a: !b',
+      'f.yaml:1:4: has a tag that means nothing here: put a text that begins with "!" in quotes, or remove the tag',
+    ],
     ['not a number', 'a: .nan', 'f.yaml:1:4: a: is not a number that JSON has: put it in quotes'],
     [
       'binary in YAML',

@@ -70,4 +70,36 @@ describe('CEL', () => {
     expect(codeOf(() => program.evaluate(variables))).toBe(code);
     expect(() => program.evaluate(variables)).toThrow(/^[^\n]+$/);
   });
+
+  it.each([
+    ["'abcabc'.replace('b', 'xy')", 'axycaxyc'],
+    ["'abcabc'.replace('b', 'xy', 1)", 'axycabc'],
+    ["'abcabc'.replace('b', 'xy', 0)", 'abcabc'],
+    ["'abcabc'.replace('b', 'xy', -1)", 'axycaxyc'],
+    ["'ab'.replace('', '-')", '-a-b-'],
+    ["'a,b,c'.split(',').join('+')", 'a+b+c'],
+    ["'a,b,c'.split(',', 2).join('+')", 'a+b,c'],
+    ["'a,b,c'.split(',', 1).join('+')", 'a,b,c'],
+    ["'a,b,c'.split(',', 0).join('+')", ''],
+    ["'a,b,c'.split(',', -1).join('+')", 'a+b+c'],
+    ["'%s is %d'.format(['x', 2])", 'x is 2'],
+    ["'a' + 'b'", 'ab'],
+    ["string(b'a' + b'b')", 'ab'],
+    ["(['a'] + ['b']).join()", 'ab'],
+  ])('%s is %j', (expression, value) => {
+    expect(evaluate(expression)).toBe(value);
+  });
+
+  it.each([
+    `[x]${'.map(a, a + a)'.repeat(60)}.size() > 0`,
+    `[bytes(x)]${'.map(a, a + a)'.repeat(60)}.size() > 0`,
+    `[[x]]${'.map(a, a + a)'.repeat(60)}.size() > 0`,
+    "x.replace('a', x) == ''",
+    "x.split('').join(x) == ''",
+    "x.replace('', x) == ''",
+    "(x + x).split('').size() > 0",
+    `'${'%s'.repeat(200)}'.format([${Array.from({ length: 200 }, () => 'x').join()}]) == ''`,
+  ])('refuses to make more than there is room for: %s', (expression) => {
+    expect(codeOf(() => evaluate(expression, { x: 'a'.repeat(8192) }))).toBe('CelRun');
+  });
 });

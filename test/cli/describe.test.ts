@@ -259,6 +259,42 @@ describe('deliveries', () => {
     );
   });
 
+  test('list says Pending where there was no attempt yet, and now where one is late', async () => {
+    const late = { ...retrying, nextAttemptAt: '2026-01-02T03:04:05.000Z' };
+    await createDelivery({ name: 'late', hook: 'late', task: 't', status: late });
+    const { stdout } = await sandbox.telos(['deliveries', 'list', '--no-color']);
+    expect(stdout).toMatch(/^new +u +chat +Pending +0 +<none> +<none> +\d+s$/m);
+    expect(stdout).toMatch(/^late +t +late +Retrying +2 +HTTPStatus +now +\d+s$/m);
+    const shown = await sandbox.telos(['deliveries', 'show', 'late', 'new']);
+    expect(shown.stdout).toMatch(/^Next attempt: +as soon as its origin may be sent to \(due .* ago\)/m);
+    expect(shown.stdout).toMatch(/^Next attempt: +now \(due /m);
+    await sandbox.telos(['deliveries', 'redeliver', 'lost']);
+    const again = await sandbox.telos(['deliveries', 'show', 'lost']);
+    expect(again.stdout).toMatch(/^Next attempt: +now \(asked for again\)$/m);
+  });
+
+  test('skip lets a Task go that nobody is to be told of', async () => {
+    const run = (name: string) =>
+      sandbox.telos(['run', '--name', name, '--hook', 'https://hooks.example.com/x', '--', 'true']);
+    await run('t');
+    expect((await sandbox.telos(['deliveries', 'skip', 't'])).stdout).toBe('task/t skipped\n');
+    const task = await sandbox.store.get('Task', { namespace: 'default', name: 't' });
+    expect(task.metadata.annotations?.['telos.dev/skip-completion']).toBe('true');
+    await run('told');
+    await sandbox.store.patch(
+      'Task',
+      { namespace: 'default', name: 'told' },
+      { metadata: { finalizers: null, annotations: { 'kelos.dev/webhook-report-phase': 'Failed' } } },
+    );
+    expect(await sandbox.telos(['deliveries', 'skip', 'task/told'])).toMatchObject({
+      exitCode: 0,
+      stdout: '',
+      stderr: 'task/told is not held: its end (Failed) is recorded already\n',
+    });
+    expect((await sandbox.telos(['deliveries', 'skip', 'nobody'])).exitCode).toBe(1);
+    expect((await sandbox.telos(['deliveries', 'skip'])).exitCode).toBe(2);
+  });
+
   test('replay takes all of a Task', async () => {
     const { stdout } = await sandbox.telos(['deliveries', 'replay', 't']);
     expect(stdout.split('\n').sort()).toEqual(['', 'delivery/ill redelivered', 'delivery/lost redelivered']);

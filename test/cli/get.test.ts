@@ -79,8 +79,8 @@ describe('get', () => {
     await createTask('b', 'default', { team: 'y' });
     expect((await sandbox.telos(['get', 'tasks', '-l', 'team!=x', '-o', 'name'])).stdout).toBe('task/b\n');
     const bad = await sandbox.telos(['get', 'tasks', '-l', 'team in x']);
-    expect(bad.exitCode).toBe(1);
-    expect(bad.stderr).toMatch(/^error: label ?[sS]elector.*\n$/);
+    expect(bad.exitCode).toBe(2);
+    expect(bad.stderr).toMatch(/^error: not a label selector: .*\n$/);
   });
 
   test('says which resource is not there, and exits with 1', async () => {

@@ -199,6 +199,14 @@ describe('egress check', () => {
       exitCode: 2,
       stderr: expect.stringMatching(/^error: [^\n]*300\.1\.2\.3\/99[^\n]*\n$/),
     });
+    const up = await sandbox.telos(['up', '--port', '0', '--egress-allow', '300.1.2.3/99']);
+    expect(up).toMatchObject({ exitCode: 2, stderr: wrong.stderr });
+    const ca = await sandbox.file('no-ca.pem', 'no certificate');
+    const noPem = await sandbox.telos(['egress', 'check', 'https://a.example/', '--ca-file', ca]);
+    expect(noPem).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringMatching(/^error: --ca-file: "[^"\n]*no-ca\.pem"/),
+    });
     const noFile = await sandbox.telos([
       'egress',
       'check',

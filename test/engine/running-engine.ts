@@ -6,8 +6,15 @@ import { createInterface } from 'node:readline';
 export interface RunningEngine {
   /** Where its HTTP face listens. */
   readonly url: string;
+  readonly pid: number;
   /** All that it has logged. */
   readonly log: readonly string[];
+  /** Resolves with the first line logged, so far or from now on, that holds this text. */
+  logged(text: string): Promise<string>;
+  /** Sends a signal, such as SIGSTOP, and goes on. */
+  signal(signal: NodeJS.Signals): void;
+  /** Resolves with its exit code when it has ended, whoever ended it. */
+  ended(): Promise<number | null>;
   /** SIGTERM: drains; resolves with its exit code. */
   stop(): Promise<number | null>;
   /** SIGKILL, and resolves when it is gone. */
@@ -26,9 +33,11 @@ export async function startEngine(
     { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'] ?? '' } },
   );
   const log: string[] = [];
+  const listeners = new Set<(line: string) => void>();
   const url = await new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stderr }).on('line', (line) => {
       log.push(line);
+      for (const listener of listeners) listener(line);
       const entry = line.startsWith('{') ? (JSON.parse(line) as { msg: string; url: string }) : undefined;
       if (entry?.msg === 'ready') resolve(entry.url);
     });
@@ -36,19 +45,33 @@ export async function startEngine(
   });
   return {
     url,
+    pid: child.pid ?? 0,
     log,
+    logged: (text) =>
+      new Promise((resolve) => {
+        const listener = (line: string): void => {
+          if (!line.includes(text)) return;
+          listeners.delete(listener);
+          resolve(line);
+        };
+        listeners.add(listener);
+        for (const line of log) listener(line);
+      }),
+    signal: (signal) => void child.kill(signal),
+    ended: () => ended(child),
     stop: () => end(child, 'SIGTERM'),
     kill: async () => void (await end(child, 'SIGKILL')),
   };
 }
 
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
-  if (child.exitCode === null && child.signalCode === null) {
-    const exited = once(child, 'exit');
-    child.kill(signal);
-    await exited;
-  }
+async function ended(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
   return child.exitCode;
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+  return ended(child);
 }
 
 /** Sends one event; resolves with status and body of the answer. */

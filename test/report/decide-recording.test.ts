@@ -3,6 +3,7 @@ import {
   kelosFinalizer,
   onCompletionAnnotation,
   onCompletionFinalizer,
+  outputsAwaitedAnnotation,
   reportedPhaseAnnotation,
   reportedRunAnnotation,
   runFinalizer,
@@ -149,7 +150,16 @@ describe('the wait for outputs', () => {
       }),
     ).toBe(0);
     expect(wait({ finalizers: kelos, status: failed })).toBe(0);
-    expect(wait({ finalizers: kelos, status: { phase: 'Failed', jobName: 'j' } })).toBe(0);
+  });
+
+  it('is counted from the moment it was noted when completionTime is empty, and whole before that', () => {
+    const status = { phase: 'Failed', jobName: 'j' } as const;
+    expect(wait({ finalizers: kelos, status })).toBe(35_000);
+    const annotations = { [outputsAwaitedAnnotation]: '2026-01-02T03:04:00Z' };
+    expect(wait({ finalizers: kelos, status, annotations })).toBe(20_000);
+    expect(wait({ finalizers: kelos, status, annotations: { [outputsAwaitedAnnotation]: 'nonsense' } })).toBe(
+      35_000,
+    );
   });
 
   it('is none for Tasks that Telos runs, or that are being deleted', () => {

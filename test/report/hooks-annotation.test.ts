@@ -69,6 +69,19 @@ describe('annotation kelos.dev/on-completion', () => {
     expect(invalid).toEqual([{ name: 'invalid', message: expect.stringContaining('12 hooks') }]);
   });
 
+  it('names what is wrong so that no hook takes the place of another', () => {
+    const names = ['invalid-1', 7, 'invalid', 'a', 'a', 'invalid-4', 'invalid-7', 8, 'b'];
+    const list = names.map((name) => (typeof name === 'number' ? name : hook(name)));
+    const { hooks, invalid } = parseHooks(JSON.stringify(list));
+    expect(hooks.map(({ name }) => name)).toEqual(['invalid-1', 'invalid', 'a', 'invalid-4', 'invalid-7']);
+    expect(invalid.map(({ name }) => name)).toEqual([
+      'invalid-1-2',
+      'invalid-4-2',
+      'invalid-7-2',
+      'invalid-2',
+    ]);
+  });
+
   it('bears whatever depth and size JSON may have', () => {
     expect(parseHooks('['.repeat(100_000)).invalid).toHaveLength(1);
     expect(parseHooks(`${'['.repeat(50_000)}${']'.repeat(50_000)}`).invalid).toHaveLength(1);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
@@ -69,7 +70,7 @@ describe('a request', () => {
         },
         secretValues: ['Bearer abc', 'application/vnd.me+json'],
         secretHeaders: ['authorization', 'content-type'],
-        secretUrl: false,
+        urlVersion: undefined,
       },
     });
   });
@@ -80,7 +81,7 @@ describe('a request', () => {
     expect(await prepare({ urlFrom, timeoutSeconds: 3 }, [chat])).toMatchObject({
       prepared: {
         request: { url: 'https://chat.example/T1/xyz', timeoutMs: 3_000 },
-        secretUrl: true,
+        urlVersion: `${chat.metadata.uid}.${chat.metadata.resourceVersion}`,
         secretValues: expect.arrayContaining(['https://chat.example/T1/xyz', '/T1/xyz']),
       },
     });
@@ -200,6 +201,31 @@ describe('Secrets', () => {
       );
   });
 
+  it('give a command that a shell takes as it is meant, whatever their annotation holds', async () => {
+    const origins = "https://a.example'; touch /tmp/x; echo '\n$(id) `id`";
+    const secret = secretOf(
+      { 'x-a': '1' },
+      { metadata: { annotations: { 'telos.dev/hook-origins': origins } } },
+    );
+    const command = /allow it: kubectl (.*) \(or/.exec(await refusal(withSecret, [secret]))?.[1] ?? '';
+    const words = execFileSync('sh', ['-c', `printf '%s\\n' ${command}`], { encoding: 'utf8' }).split('\n');
+    expect(words).toEqual([
+      'annotate',
+      'secret',
+      'headers',
+      '-n',
+      'default',
+      '--overwrite',
+      "telos.dev/hook-origins=https://a.example'; touch /tmp/x; echo ' $(id) `id` https://hooks.example.com",
+      '',
+    ]);
+    const long = secretOf(
+      { 'x-a': '1' },
+      { metadata: { annotations: { 'telos.dev/hook-origins': 'https://a.example '.repeat(100) } } },
+    );
+    expect(await refusal(withSecret, [long])).not.toContain('kubectl');
+  });
+
   it('obey their origins for the URL and the signing key too', async () => {
     const bound = { metadata: { annotations: { 'telos.dev/hook-origins': 'https://a.example' } } };
     const urlFrom = { secretKeyRef: { name: 'headers', key: 'url' } };
@@ -258,6 +284,6 @@ describe('what is kept of an answer', () => {
     const echoed = 'got Bearer s3cr3t-t0ken, s3cr3t-t0ken, {"p":"pass\\"word"} and pass"word';
     const kept = redact(echoed, values);
     expect(kept).not.toMatch(/s3cr3t|word/);
-    expect(kept).toContain('got ***');
+    expect(kept).toContain('got Bearer ***');
   });
 });

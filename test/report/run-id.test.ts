@@ -1,5 +1,14 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { deliveryId, deliveryName, formatRun, parseRun, runOf } from '../../src/report/run-id.ts';
+import {
+  deliveryId,
+  deliveryName,
+  formatRun,
+  isSameRun,
+  parseRun,
+  type Run,
+  runOf,
+} from '../../src/report/run-id.ts';
 import { taskOf } from './fixtures.ts';
 
 const run = runOf(
@@ -28,7 +37,68 @@ describe('the webhook-id', () => {
   });
 
   it('does not change from one version of Telos to the next', () => {
-    expect(deliveryId(run, 'oncall')).toBe('msg_f2cftqlg7gjjpf7ng6t2qasiw7');
+    expect(deliveryId(run, 'oncall')).toBe('msg_3opihh77u47nkfazaddj7zhayn');
+  });
+});
+
+const time = fc.option(
+  fc
+    .date({ min: new Date('1971-01-01'), max: new Date('2100-01-01'), noInvalidDate: true })
+    .map((date) => date.toISOString()),
+  { nil: undefined },
+);
+const anyRun: fc.Arbitrary<Run> = fc.record({
+  uid: fc.uuid(),
+  phase: fc.constantFrom('Succeeded' as const, 'Failed' as const),
+  completionTime: time,
+  startTime: time,
+});
+const hookName = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
+
+describe('any run', () => {
+  it('has one webhook-id for each hook, which stands in its name, and no dot in it', () => {
+    fc.assert(
+      fc.property(anyRun, hookName, (any, hook) => {
+        const id = deliveryId(any, hook);
+        expect(id).toMatch(/^msg_[a-z0-9]{26}$/);
+        expect(deliveryId({ ...any }, hook)).toBe(id);
+        expect(deliveryName(id)).toBe(id.replace('msg_', 'msg-'));
+        // When it started is no part of it: a Task of Kelos may say that late.
+        expect(deliveryId({ ...any, startTime: undefined }, hook)).toBe(id);
+      }),
+    );
+  });
+
+  it('shares its webhook-ids with no other, nor one hook with another', () => {
+    fc.assert(
+      fc.property(anyRun, anyRun, hookName, hookName, (a, b, one, two) => {
+        const same =
+          a.uid === b.uid && a.phase === b.phase && a.completionTime === b.completionTime && one === two;
+        expect(deliveryId(a, one) === deliveryId(b, two)).toBe(same);
+      }),
+    );
+  });
+
+  it('reads back from its annotation as it was written, and is the same as itself', () => {
+    fc.assert(
+      fc.property(anyRun, (any) => {
+        const read = parseRun(formatRun(any));
+        expect(read).toEqual(any);
+        expect(read !== undefined && isSameRun(read, any)).toBe(true);
+      }),
+    );
+  });
+
+  it('is the same when only its completionTime was rewritten, and another when it started anew', () => {
+    fc.assert(
+      fc.property(anyRun, time, time, (any, completionTime, startTime) => {
+        expect(isSameRun(any, { ...any, completionTime })).toBe(true);
+        const another = { ...any, completionTime, startTime };
+        const isNew =
+          completionTime !== any.completionTime && startTime !== undefined && startTime !== any.startTime;
+        expect(isSameRun(any, another)).toBe(!isNew);
+      }),
+    );
   });
 });
 

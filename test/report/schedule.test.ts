@@ -36,6 +36,41 @@ describe('the schedule', () => {
   });
 });
 
+describe('any schedule', () => {
+  it('ends after exactly as many attempts as the hook allows, each wait no shorter than the one before', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 20 }), (maxAttempts) => {
+        const waits: number[] = [];
+        for (let attempts = 1; ; attempts += 1) {
+          const delay = retryDelayMs({ attempts, maxAttempts, random: 0 });
+          if (delay === undefined) break;
+          waits.push(delay);
+        }
+        expect(waits).toHaveLength(maxAttempts - 1);
+        expect(waits).toEqual([...waits].sort((a, b) => a - b));
+      }),
+    );
+  });
+
+  it('waits for no Retry-After longer than a day, however it is written', () => {
+    const now = Date.parse('2026-01-02T03:04:05Z');
+    const date = fc.date({ noInvalidDate: true, min: new Date('1990-01-01'), max: new Date('2999-01-01') });
+    const header = fc.oneof(
+      fc.nat().map(String),
+      fc.bigInt({ min: 0n }).map(String),
+      date.map((at) => at.toUTCString()),
+      fc.string(),
+    );
+    fc.assert(
+      fc.property(header, (value) => {
+        const wait = parseRetryAfter(value, now) ?? 0;
+        expect(wait).toBeGreaterThanOrEqual(0);
+        expect(wait).toBeLessThanOrEqual(maxRetryAfterMs);
+      }),
+    );
+  });
+});
+
 describe('Retry-After', () => {
   const now = Date.parse('2026-01-02T03:04:05Z');
 

@@ -376,6 +376,31 @@ describe('a receiver in trouble', () => {
     expect(await recover(house.store, { sinceMs: 60_000 }, house.clock)).toEqual([]);
   });
 
+  it('is recovered from although one of what failed is removed meanwhile', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 400 });
+    const { stop } = house.start();
+    for (const name of ['x', 'y']) {
+      await create(name, [{ name, webhook: { url: receiver.url } }]);
+      await house.setStatus(name, failed);
+      await house.delivery(name, settled);
+    }
+    await stop();
+    const removing = new Proxy(house.store, {
+      get(store, name: keyof ResourceStore) {
+        const method = store[name].bind(store) as (...args: unknown[]) => Promise<unknown>;
+        if (name !== 'list') return method;
+        return async (...args: unknown[]) => {
+          const page = await method(...args);
+          const x = (await house.deliveries()).find(({ spec }) => spec.hook.name === 'x');
+          if (x !== undefined) await house.store.delete('Delivery', keyOf(x));
+          return page;
+        };
+      },
+    });
+    expect(await recover(removing, { sinceMs: 60_000 }, house.clock)).toMatchObject([{ hook: 'y' }]);
+  });
+
   it('that is gone for good is left alone for a day, also after a restart', async () => {
     const receiver = await house.receiver();
     receiver.answer = () => ({ status: 410 });
@@ -400,6 +425,52 @@ describe('a receiver in trouble', () => {
     receiver.answer = () => ({ status: 200 });
     house.clock.advance(25 * 3_600_000);
     expect((await end('z', '2026-01-03T03:04:00Z')).status?.phase).toBe('Delivered');
+  });
+
+  it('that is gone for good is told again as soon as what is sent again arrives', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 410 });
+    house.start();
+    const end = async (name: string): Promise<Delivery> => {
+      await create(name, [{ name, webhook: { url: `${receiver.url}/gone` } }]);
+      await house.setStatus(name, failed);
+      return house.delivery(name, settled);
+    };
+    const first = await end('x');
+    expect((await end('y')).status).toMatchObject({ phase: 'Skipped', reason: 'Gone' });
+    receiver.answer = () => ({ status: 200 });
+    await redeliver(house.store, keyOf(first), house.clock);
+    await house.delivery('x', ({ status }) => status?.phase === 'Delivered');
+    expect((await end('z')).status?.phase).toBe('Delivered');
+  });
+
+  it('that is gone for good at a URL in a Secret is left alone until the Secret changes', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = ({ path }) => ({ status: path === '/c4n4ry-old' ? 410 : 200 });
+    const secret = await house.store.create<'Secret'>({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'chat', namespace: 'default' },
+      data: { url: Buffer.from(`${receiver.url}/c4n4ry-old`).toString('base64') },
+    });
+    const end = async (name: string): Promise<Delivery> => {
+      await create(name, [{ name, webhook: { urlFrom: { secretKeyRef: { name: 'chat', key: 'url' } } } }]);
+      await house.setStatus(name, failed);
+      return house.delivery(name, settled);
+    };
+    const first = house.start();
+    expect((await end('x')).status).toMatchObject({ phase: 'Failed', reason: 'Gone' });
+    await first.stop();
+    house.start();
+    expect((await end('y')).status).toMatchObject({ phase: 'Skipped', reason: 'Gone' });
+    await house.store.patch('Secret', keyOf(secret), {
+      data: { url: Buffer.from(`${receiver.url}/new`).toString('base64') },
+    });
+    // Secrets are read anew after two seconds.
+    house.clock.advance(3_000);
+    expect((await end('z')).status?.phase).toBe('Delivered');
+    expect(receiver.requests.map(({ path }) => path)).toEqual(['/c4n4ry-old', '/new']);
+    expect(JSON.stringify(await house.deliveries())).not.toContain('c4n4ry');
   });
 
   it('makes no other receiver wait, however many Deliveries it holds up', async () => {
@@ -480,7 +551,7 @@ describe('Secrets', () => {
     } as never);
     await house.setStatus('fix-7', failed);
     const answer = (await house.delivery('a', settled)).status?.attempts?.[0]?.answer;
-    expect(answer).toBe('you sent *** to /plain');
+    expect(answer).toBe('you sent Bearer *** to /plain');
     await house.delivery('b', settled);
     await stop();
     expect(receiver.requests.map(({ path }) => path).sort()).toEqual(['/c4n4ry-path', '/plain']);
@@ -492,13 +563,14 @@ describe('Secrets', () => {
     expect(kept).not.toContain('c4n4ry');
   });
 
-  it('that are missing are waited for', async () => {
+  it('that are missing are waited for, and asked for at once', async () => {
     const receiver = await house.receiver();
-    house.start();
+    const { stop } = house.start();
     await create('fix-7', [{ name: 'a', webhook: { url: receiver.url, secretRef: { name: 'late' } } }]);
     await house.setStatus('fix-7', failed);
     const waiting = await house.delivery('a', ({ status }) => status?.phase === 'Retrying');
     expect(waiting.status?.attempts?.[0]).toMatchObject({ reason: 'SecretNotFound' });
+    expect(await house.task('fix-7', marked('Failed')).then(held)).toBe(false);
     await house.store.create<'Secret'>({
       apiVersion: 'v1',
       kind: 'Secret',
@@ -508,6 +580,11 @@ describe('Secrets', () => {
     house.clock.advance(6_000);
     await house.delivery('a', settled);
     expect(receiver.requests[0]?.headers).toMatchObject({ 'x-key': 'value', 'telos-attempt': '2' });
+    await stop();
+    const said = (await house.store.list('Event')).items.filter(({ reason }) => reason === 'DeliveryWaits');
+    expect(said.map(({ message }) => message)).toEqual([
+      'hook a cannot be told yet: SecretNotFound: there is no Secret late in namespace default; create it',
+    ]);
   });
 });
 

@@ -28,6 +28,26 @@ describe('what an answer means', () => {
     for (const status of statuses) expect(told(answered(status))).toBe(verdict);
   });
 
+  it('is said for every status there is, and only 2xx delivers', () => {
+    const final = new Set([400, 405, 406, 411, 413, 414, 415, 422, 431, 501, 505]);
+    const expected = (status: number): string => {
+      if (status >= 200 && status < 300) return 'delivered';
+      if (status >= 300 && status < 400) return 'retry Redirect';
+      if (status === 410) return 'failed Gone';
+      if (final.has(status)) return 'failed Rejected';
+      if (status === 429) return 'retry RateLimited';
+      return status === 503 ? 'retry Unavailable' : 'retry HTTPStatus';
+    };
+    for (let status = 100; status <= 599; status += 1) {
+      expect(`${status} ${told(answered(status))}`).toBe(`${status} ${expected(status)}`);
+      // Only these two say when: with others the header is a stranger's.
+      const verdict = judge(answered(status, { 'retry-after': '3600' }), now);
+      const waits = verdict.kind === 'retry' && verdict.retryAfterMs !== undefined;
+      expect(`${status} ${waits}`).toBe(`${status} ${status === 429 || status === 503}`);
+      expect(verdict.message).toMatch(new RegExp(`^answered ${status}`));
+    }
+  });
+
   it.each(['DNS', 'Connect', 'TLS', 'Reset', 'Timeout', 'Proxy'] as const)('%s is tried again', (reason) => {
     expect(told({ kind: 'failed', reason, message: 'no', timings })).toBe(`retry ${reason}`);
   });

@@ -140,7 +140,7 @@ describe('the environment', () => {
     );
     expect(made.env['CLAUDE_CODE_OAUTH_TOKEN']).toBe('tok');
     expect(made.env['OTHER']).toBeUndefined();
-    expect(made.secrets).toEqual(['tok']);
+    expect(made.hidden).toEqual(['tok']);
   });
 
   test('of a command has every key of its credentials that can be a variable', async () => {

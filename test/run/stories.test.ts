@@ -125,6 +125,9 @@ describe('a Task', () => {
       env: [{ name: 'TOKEN', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } }],
     });
     await waitingWith('a', 'Waiting for spec.env[0]: there is no Secret s; create it');
+    expect(await engine.metrics.getSingleMetricAsString('telos_tasks')).toContain(
+      'telos_tasks{phase="Waiting"} 1',
+    );
   });
 
   test('is counted, and its Events tell its story', async () => {

@@ -179,7 +179,7 @@ describe('a TaskSpawner that cannot be worked', () => {
   test.each<[string, Partial<TaskSpawnerSpec>]>([
     ['spec.when.githubIssues: this version', { when: { githubIssues: {} } }],
     ['spec.when.slack: this version', { when: { slack: {} } }],
-    ['spec.when.cron.schedule "x": it has 1', { when: { cron: { schedule: 'x' } } }],
+    ['spec.when.cron.schedule: "x": it has 1', { when: { cron: { schedule: 'x' } } }],
     [
       'spec.taskTemplate.contextSources: this version',
       { taskTemplate: { ...agent, contextSources: [{ name: 'c', http: { url: 'https://example.com' } }] } },
@@ -187,7 +187,7 @@ describe('a TaskSpawner that cannot be worked', () => {
     ['spec.credentials: this version', { credentials: [{ name: 'a' }] }],
     ['spec.taskTemplate.promptTemplate: ', { taskTemplate: { ...agent, promptTemplate: 'a\n{{.Title' } }],
     [
-      'spec.taskTemplate.metadata.annotations[a]: ',
+      'spec.taskTemplate.metadata.annotations.a: ',
       { taskTemplate: { ...agent, metadata: { annotations: { a: '{{end}}' } } } },
     ],
   ])('says %s…', (message, spec) => {

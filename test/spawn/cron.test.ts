@@ -80,6 +80,6 @@ describe('a schedule', () => {
     'every hour on the hour!',
   ])('refuses %s and says how to write one', (schedule) => {
     expect(() => cronSource({ schedule })).toThrow(SpawnerConfigError);
-    expect(() => cronSource({ schedule })).toThrow(/spec\.when\.cron\.schedule .*write five fields/);
+    expect(() => cronSource({ schedule })).toThrow(/spec\.when\.cron\.schedule: .*write five fields/);
   });
 });

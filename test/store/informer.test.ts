@@ -194,6 +194,23 @@ describe('an informer', () => {
     await next('a: - > none');
   });
 
+  test('begins a watch that was held for a while and brought nothing anew at once, however often', async () => {
+    const clock = new ManualClock();
+    const faulty = new FaultyStore(store);
+    const informer = informerOf(faulty, clock);
+    phases(informer);
+    running = informer.run(abort.signal);
+    await informer.synced(abort.signal);
+    for (let watches = 1; watches <= 10; watches += 1) {
+      while (faulty.watches < watches) await new Promise((resolve) => setImmediate(resolve));
+      clock.advance(1000);
+      faulty.cutWatches();
+      while (clock.nextTimerMs === undefined) await new Promise((resolve) => setImmediate(resolve));
+      expect(clock.nextTimerMs).toBeLessThanOrEqual(110);
+      clock.advance(110);
+    }
+  });
+
   test('passes over a resource that a view cannot read, and says so', async () => {
     await create('bad');
     await create('good');
@@ -278,6 +295,12 @@ class FaultyStore implements ResourceStore {
       this.#handed = resolve;
     });
     this.#interrupt.abort();
+  }
+
+  /** Ends the watches under way. */
+  cutWatches(): void {
+    this.#interrupt.abort();
+    this.#interrupt = new AbortController();
   }
 
   endWatches(): void {

@@ -119,13 +119,13 @@ describe('the file', () => {
     expect(error.message).toContain('upgrade Telos or use another file');
   });
 
-  test('a damaged file is Unavailable, with the remedy', async () => {
+  test('a damaged file is Damaged, with the remedy', async () => {
     const store = await openStore();
     for (let index = 0; index < 50; index += 1) await create(store, `t${index}`);
     await closeStore(store);
     await truncate(path, 8192);
     const trouble = openStore().then((damaged) => damaged.list('Task'));
-    const error = await refused('Unavailable', trouble);
+    const error = await refused('Damaged', trouble);
     expect(error.message).toContain('restore it from a backup');
   });
 

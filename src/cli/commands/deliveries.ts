@@ -1,13 +1,20 @@
 import type { Delivery } from '../../api/delivery.ts';
 import { DeliveryReason } from '../../api/delivery.ts';
-import { deliveryHookLabel, deliveryTaskLabel } from '../../api/names.ts';
+import {
+  deliveryHookLabel,
+  deliveryTaskLabel,
+  onCompletionFinalizer,
+  reportedPhaseAnnotation,
+  skipCompletionAnnotation,
+} from '../../api/names.ts';
 import { nearest } from '../../base/nearest.ts';
 import { type Redelivered, recover, redeliver, replay } from '../../report/redeliver.ts';
+import { keyOf } from '../../store/store.ts';
 import { UsageError } from '../cli-error.ts';
 import { type CommandContext, printLine, printNote } from '../command-context.ts';
 import { isObjectFormat, printNames, printObject, printObjects, tableOf } from '../print-resources.ts';
 import { listAll, readTarget } from '../read-resources.ts';
-import { parseOneTarget, parseSelection } from '../resource-argument.ts';
+import { parseOneTarget, parseSelection, resourceName } from '../resource-argument.ts';
 import { withStore } from '../store-option.ts';
 import { describeAll } from './describe.ts';
 
@@ -114,6 +121,23 @@ export async function replayTask(context: CommandContext, args: readonly string[
   const { namespace } = context.options;
   await withStore(context, async (store) => {
     report(await replay(store, { namespace, name }, context.clock), context);
+  });
+}
+
+/** `telos deliveries skip`: lets a Task go without telling its hooks. */
+export async function skipTask(context: CommandContext, args: readonly string[]): Promise<void> {
+  const { name } = parseOneTarget(args, ['Task']);
+  await withStore(context, async (store) => {
+    const task = await readTarget(store, { kind: 'Task', name }, context);
+    const { annotations = {}, finalizers = [] } = task.metadata;
+    const recorded = annotations[reportedPhaseAnnotation];
+    if (recorded !== undefined && !finalizers.includes(onCompletionFinalizer)) {
+      printNote(context, `${resourceName(task)} is not held: its end (${recorded}) is recorded already`);
+      return;
+    }
+    const patch = { metadata: { annotations: { [skipCompletionAnnotation]: 'true' } } };
+    await store.patch('Task', keyOf(task), patch, { signal: context.signal });
+    printLine(context, `${resourceName(task)} skipped`);
   });
 }
 

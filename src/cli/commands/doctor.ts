@@ -3,6 +3,7 @@ import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { errorCode, toError } from '../../base/errors.ts';
 import { escapeControls } from '../../base/text.ts';
+import { checkFile } from '../../store/sqlite/check-file.ts';
 import { explainError, UsageError } from '../cli-error.ts';
 import { type CommandContext, printLine } from '../command-context.ts';
 import type { EgressFlags } from '../egress-options.ts';
@@ -38,7 +39,9 @@ export async function doctor(context: CommandContext, flags: EgressFlags): Promi
 async function checkStore(context: CommandContext): Promise<Finding> {
   const where = formatStoreLocation(context.options.store);
   try {
+    const { store: location } = context.options;
     await withStore(context, (store) => store.ping({ signal: context.signal }));
+    if (location.kind === 'sqlite') checkFile(location.path);
     return { check: 'store', verdict: 'ok', message: where };
   } catch (thrown) {
     const [line = toError(thrown).message] = explainError(thrown, false).lines;
@@ -58,7 +61,7 @@ const emptyAnswers: ReadonlySet<string | undefined> = new Set([
 /** Asks for the root's name servers: whatever the answer, it shows that somebody answers. */
 async function checkDns(servers: readonly string[] | undefined): Promise<Finding> {
   const resolver = new Resolver({ timeout: 2000, tries: 1 });
-  if (servers !== undefined) useServers(resolver, servers);
+  if (servers !== undefined && servers.length > 0) useServers(resolver, servers);
   try {
     await resolver.resolveNs('.');
   } catch (thrown) {

@@ -116,8 +116,8 @@ class ManifestSecrets implements SecretSource {
   async read(namespace: string, name: string): Promise<Secret | undefined> {
     const secret = this.#manifests.get(`${namespace}/${name}`);
     if (secret !== undefined) return secret;
-    const { clock, options } = this.#context;
-    this.#store ??= openStore(options.store, { clock, log: silentLogger });
+    const { clock, env, options } = this.#context;
+    this.#store ??= openStore(options.store, { clock, log: silentLogger, env });
     this.#stored ??= new StoreSecrets(await this.#store, clock);
     return this.#stored.read(namespace, name);
   }

@@ -117,7 +117,8 @@ function specOf(argv: readonly string[], flags: RunFlags, origin: Origin | undef
 
 function variable(text: string): { name: string; value: string } {
   const equals = text.indexOf('=');
-  if (equals < 1) throw new UsageError('not a variable', `--env '${text}'`, 'write NAME=VALUE');
+  // The text itself is not repeated: it may be the value alone.
+  if (equals < 1) throw new UsageError('not a variable', '--env', 'write NAME=VALUE');
   return { name: text.slice(0, equals), value: text.slice(equals + 1) };
 }
 

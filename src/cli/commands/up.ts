@@ -1,24 +1,22 @@
 import { readCheckedManifests } from '../checked-manifests.ts';
-import { CliError } from '../cli-error.ts';
 import type { UpOptions } from '../engine-options.ts';
 import { createLogger } from '../logger.ts';
 import { type Runtime, startRuntime } from '../runtime.ts';
+import { formatStoreLocation } from '../store-location.ts';
 import { applyManifests } from './apply.ts';
 
 /** `telos up`: the engine in the foreground, until a signal stops it. Returns the exit code. */
 export async function runUp(options: UpOptions): Promise<number> {
   const { context, egress, hookSecrets, reportBacklogMs: backlogMs, host, port, rooms } = options;
   const { store } = context.options;
-  if (store.kind !== 'sqlite') {
-    throw new CliError('not built yet', 'telos up --store kubernetes', 'use --store sqlite:PATH');
-  }
   const { stderr, env, options: global } = context;
   const color = stderr.isTTY === true && global.color && env['NO_COLOR'] === undefined;
   const log = createLogger({ ...options.log, color, write: (line) => stderr.write(line) });
   // Before anything is started: a manifest that is wrong starts nothing.
   const manifests = options.files.length === 0 ? [] : await readCheckedManifests(options.files, context);
   const runtime = await startRuntime({
-    storePath: store.path,
+    store,
+    env,
     rooms,
     egress,
     hookSecrets,
@@ -35,7 +33,7 @@ export async function runUp(options: UpOptions): Promise<number> {
   else context.signal.addEventListener('abort', drain, { once: true });
   try {
     await applyManifests(runtime.store, manifests, context, false);
-    log.info('up', { url: runtime.url, store: `sqlite:${store.path}` });
+    log.info('up', { url: runtime.url, store: formatStoreLocation(store) });
     await tellWhenReady(runtime, () => log.info('ready', { url: runtime.url }));
     await runtime.ended;
     log.info('stopped');
@@ -46,9 +44,15 @@ export async function runUp(options: UpOptions): Promise<number> {
   }
 }
 
-/** Tells of readiness; says nothing when the engine ends first. */
+/** Tells of readiness; says nothing when the engine ends first. @throws what it will never be ready for */
 async function tellWhenReady({ engine, ended }: Runtime, tell: () => void): Promise<void> {
   const giveUp = new AbortController();
   void ended.catch(() => {}).finally(() => giveUp.abort());
-  await engine.started(giveUp.signal).then(tell, () => {});
+  try {
+    await engine.started(giveUp.signal);
+  } catch (thrown) {
+    if (giveUp.signal.aborted) return;
+    throw thrown;
+  }
+  tell();
 }

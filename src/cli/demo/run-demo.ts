@@ -67,7 +67,8 @@ async function walk(
   const receivers = await startReceivers(folder);
   closers.push(receivers.audit.close, receivers.pager.close);
   const runtime = await startRuntime({
-    storePath: join(folder, 'telos.db'),
+    store: { kind: 'sqlite', path: join(folder, 'telos.db'), isDefault: false },
+    env: process.env,
     rooms: { spawn: true, run: true, report: true },
     egress: await demoEgress(options.egress, receivers),
     hookSecrets: 'any',

@@ -1,7 +1,12 @@
-import type { Attempt, Delivery } from '../../api/delivery.ts';
+import { type Attempt, type Delivery, isSettled } from '../../api/delivery.ts';
+import { formatDuration } from '../../base/duration.ts';
 import { parseUrl } from '../../base/url.ts';
+import { redeliverRequested } from '../../report/decide-delivery.ts';
 import { age } from '../table.ts';
 import type { Outline } from './outline.ts';
+
+/** An attempt that is due longer than this waits for something. */
+const noticeablyLateMs = 10_000;
 
 /** What a Delivery has been through, attempt by attempt. */
 export function describeDelivery(delivery: Delivery, outline: Outline, nowMs: number): void {
@@ -68,11 +73,14 @@ function times({ durationMs, dnsMs, connectMs, tlsMs, firstByteMs }: Attempt): s
 }
 
 function next(delivery: Delivery, nowMs: number): string | undefined {
-  const { nextAttemptAt } = delivery.status ?? {};
-  if (nextAttemptAt === undefined || delivery.status?.settledAt !== undefined) return undefined;
-  return Date.parse(nextAttemptAt) <= nowMs
-    ? `due now (${nextAttemptAt})`
-    : `${age(nextAttemptAt, nowMs)} (${nextAttemptAt})`;
+  if (redeliverRequested(delivery)) return 'now (asked for again)';
+  if (isSettled(delivery)) return undefined;
+  // Without a time the first attempt is due, since the Delivery was made.
+  const dueAt = delivery.status?.nextAttemptAt ?? delivery.metadata.creationTimestamp;
+  const lateMs = nowMs - Date.parse(dueAt);
+  if (lateMs < 0) return `${age(dueAt, nowMs)} (${dueAt})`;
+  if (lateMs < noticeablyLateMs) return `now (due ${dueAt})`;
+  return `as soon as its origin may be sent to (due ${dueAt}, ${formatDuration(lateMs)} ago): an origin that failed 5 times in a row or asked for a pause is left alone for a while, or the engine is down`;
 }
 
 /** Where it goes, without the path: paths of chat URLs are credentials. */

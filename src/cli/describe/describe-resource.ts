@@ -10,6 +10,9 @@ import { describeTask } from './describe-task.ts';
 import { describeTaskSpawner } from './describe-task-spawner.ts';
 import { Outline } from './outline.ts';
 
+/** What `kubectl apply` leaves behind. */
+const lastAppliedAnnotation = 'kubectl.kubernetes.io/last-applied-configuration';
+
 /** What belongs to a resource's story besides itself. */
 export interface Surroundings {
   readonly events: readonly Event[];
@@ -71,6 +74,8 @@ function pairs(map: Readonly<Record<string, string>> | undefined): string {
     .map(([key, value]) => {
       // Its URLs may be credentials; the hooks are told of below.
       if (key === onCompletionAnnotation) return `${key} (see Hooks)`;
+      // All of the resource once more, values of a Secret too.
+      if (key === lastAppliedAnnotation) return `${key} (see get -o yaml)`;
       return `${key}=${value.length > 200 ? `${value.slice(0, 200)}…` : value}`;
     })
     .join('\n');

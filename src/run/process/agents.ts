@@ -5,6 +5,7 @@ import { type Secret, secretValue } from '../../api/secret.ts';
 import type { Task } from '../../api/task.ts';
 import { type AgentType, type Credentials, effectiveWorker } from '../../api/worker.ts';
 import type { RunRequest } from '../runner.ts';
+import { hiddenValues } from './hidden-values.ts';
 
 /** What is started for a Task. */
 export interface Launch {
@@ -15,8 +16,8 @@ export interface Launch {
   /** Undefined: a fresh folder. */
   readonly workingDir: string | undefined;
   readonly deadlineMs: number | undefined;
-  /** The values in `env` that came from Secrets. */
-  readonly secrets: readonly string[];
+  /** Values that must not appear in what is recorded. */
+  readonly hidden: readonly string[];
 }
 
 export type Plan =
@@ -94,7 +95,7 @@ export async function planLaunch(
       stdin: type === 'command' ? prompt : '',
       workingDir: task.spec.workingDir,
       deadlineMs: seconds === undefined ? undefined : seconds * 1000,
-      secrets: environment.secrets,
+      hidden: hiddenValues(environment.secrets, environment.variables),
     },
   };
 }

@@ -27,7 +27,7 @@ const drainMs = 1_000;
 /** Between tries to write down the end: a full disk may get room again. */
 const recordRetryMs = 1_000;
 /** Shorter values are not taken out of what is recorded: they stand everywhere by chance. */
-const minSecretLength = 6;
+const minHiddenLength = 6;
 
 const never = new AbortController().signal;
 
@@ -59,7 +59,7 @@ class Keeper {
       return this.#notStarted(startedAt, program);
     }
     const outcome = await this.#keep(program, job, log);
-    const tail = withoutSecrets(log.tail(), job.secrets);
+    const tail = withoutHidden(log.tail(), job.hidden);
     log.close();
     return {
       ...this.#record(startedAt, outcome),
@@ -145,12 +145,12 @@ class Keeper {
   }
 }
 
-function withoutSecrets(text: string, secrets: readonly string[]): string {
-  const long = secrets.filter((secret) => secret.length >= minSecretLength);
+function withoutHidden(text: string, hidden: readonly string[]): string {
+  const long = hidden.filter((value) => value.length >= minHiddenLength);
   // The longest first: one may be part of another.
   return long
     .sort((a, b) => b.length - a.length)
-    .reduce((rest, secret) => rest.replaceAll(secret, '***'), text);
+    .reduce((rest, value) => rest.replaceAll(value, '***'), text);
 }
 
 /** The job; undefined when the engine died before it had said it all (K1). */

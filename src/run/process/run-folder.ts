@@ -36,7 +36,7 @@ export interface KeeperJob {
   readonly graceMs: number;
   readonly logHeadBytes: number;
   /** Values that must not appear in what is recorded. */
-  readonly secrets: readonly string[];
+  readonly hidden: readonly string[];
 }
 
 /** The last line of a job: without it the job is not complete. */

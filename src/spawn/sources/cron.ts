@@ -42,7 +42,10 @@ function parseSchedule(schedule: string): Cron {
   const refuse = (why: string, cause?: Error): SpawnerConfigError =>
     new SpawnerConfigError(
       'SourceInvalid',
-      `spec.when.cron.schedule ${JSON.stringify(schedule)}: ${why}; write five fields: minute hour day-of-month month day-of-week`,
+      {
+        path: 'spec.when.cron.schedule',
+        message: `${JSON.stringify(schedule)}: ${why}; write five fields: minute hour day-of-month month day-of-week`,
+      },
       { cause },
     );
   const fields = schedule.trim().split(/\s+/);

@@ -1,6 +1,7 @@
 import { FunctionExpressionType, JSONPathEnvironment, JSONPathError, type JSONPathQuery } from 'json-p3';
 import { RE2JS } from 're2js';
 import { toError } from '../../base/errors.ts';
+import { clampUtf8, escapeControls } from '../../base/text.ts';
 import { SpawnerConfigError } from '../source.ts';
 
 /** What a path finds: one value, or nothing. A path that can find several finds the list of them. */
@@ -32,10 +33,14 @@ export function compilePattern(pattern: string, where: string): (text: string) =
     return (text) => compiled.matcher(text).find();
   } catch (thrown) {
     const cause = toError(thrown);
-    throw new SpawnerConfigError('SourceInvalid', `${where}: not an RE2 expression: ${cause.message}`, {
-      cause,
-    });
+    const message = `not an RE2 expression: ${oneLine(cause)}`;
+    throw new SpawnerConfigError('SourceInvalid', { path: where, message }, { cause });
   }
+}
+
+/** What a library says may quote what it was given. */
+function oneLine({ message }: Error): string {
+  return escapeControls(clampUtf8(message, 300));
 }
 
 /**
@@ -85,7 +90,7 @@ function compile(path: string, where: string): JSONPathQuery {
     const cause = toError(thrown);
     throw new SpawnerConfigError(
       'SourceInvalid',
-      `${where}: ${JSON.stringify(path)} is not a JSONPath: ${cause.message}`,
+      { path: where, message: `${JSON.stringify(path)} is not a JSONPath: ${oneLine(cause)}` },
       { cause },
     );
   }

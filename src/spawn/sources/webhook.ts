@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import type { Fault } from '../../api/fault.ts';
+import { formatFieldPath } from '../../api/field-path.ts';
 import type { GenericWebhook, GenericWebhookFilter } from '../../api/task-spawner.ts';
 import { TemplateError } from '../../base/go-template/template.ts';
-import type { EventSource, Reading } from '../source.ts';
+import { configFaults, type EventSource, type Reading } from '../source.ts';
 import { goText } from './go-text.ts';
 import { compileJsonPath, compilePattern, type JsonPath } from './json-path.ts';
 
@@ -15,12 +17,7 @@ export function webhookSource(spec: GenericWebhook): EventSource {
   const excludes = (spec.excludeFilters ?? []).map((filter, index) =>
     compileFilter(filter, `excludeFilters[${index}]`),
   );
-  const fields = Object.entries(spec.fieldMapping).map(
-    ([name, path]): MappedField => ({
-      name,
-      path: compileJsonPath(path, `spec.when.webhook.fieldMapping.${name}`),
-    }),
-  );
+  const fields = Object.entries(spec.fieldMapping).map(([name, path]) => mappedField(name, path));
   return {
     kind: 'event',
     read: ({ payload, body }) =>
@@ -42,6 +39,21 @@ export function webhookSource(spec: GenericWebhook): EventSource {
   };
 }
 
+/** Everything in the fields of a webhook source that is no JSONPath or no RE2 expression. */
+export function webhookFaults(spec: GenericWebhook): readonly Fault[] {
+  const filterFaults = (name: 'filters' | 'excludeFilters'): Fault[] =>
+    (spec[name] ?? []).flatMap((filter, index) =>
+      configFaults(() => compileFilter(filter, `${name}[${index}]`)),
+    );
+  return [
+    ...Object.entries(spec.fieldMapping).flatMap(([name, path]) =>
+      configFaults(() => mappedField(name, path)),
+    ),
+    ...filterFaults('filters'),
+    ...filterFaults('excludeFilters'),
+  ];
+}
+
 /** Printing a field is bounded as every template is. */
 function unlessTooLarge(read: () => Reading): Reading {
   try {
@@ -55,6 +67,11 @@ function unlessTooLarge(read: () => Reading): Reading {
 interface MappedField {
   readonly name: string;
   readonly path: JsonPath;
+}
+
+function mappedField(name: string, path: string): MappedField {
+  const where = formatFieldPath(['spec', 'when', 'webhook', 'fieldMapping', name]);
+  return { name, path: compileJsonPath(path, where) };
 }
 
 interface CompiledFilter {

@@ -80,9 +80,7 @@ function removeOldEvents(transaction: Transaction): boolean {
   for (const key of keys) {
     const event = transaction.read('Event', key);
     if (event === undefined) continue;
-    const decision = decideDelete(event, transaction.now);
-    if (decision.outcome === 'put') transaction.put(event, decision.resource, decision.json);
-    if (decision.outcome === 'remove') transaction.remove(event, decision.resource, decision.json);
+    transaction.apply(event, decideDelete(event.resource, transaction.now));
   }
   return keys.length === eventsPerStep;
 }

@@ -1,60 +1,41 @@
 import { admit, type Part } from '../../api/admission.ts';
 import type { Fault } from '../../api/fault.ts';
-import { type Kind, kindNames, kinds, type Resource } from '../../api/kinds.ts';
+import { type Kind, kinds, type Resource } from '../../api/kinds.ts';
 import type { ObjectMeta, StoredMeta } from '../../api/meta.ts';
-import { isJsonObject, type JsonObject, jsonEqual } from '../../base/json.ts';
+import { type JsonObject, jsonEqual } from '../../base/json.ts';
 import { rfc3339 } from '../../base/text.ts';
 import { StoreError } from '../errors.ts';
+import { invalid, invalidFaults } from '../refusals.ts';
 import { type Key, keyText } from '../store.ts';
-import { changedMetadata, checkPreconditions, newMetadata, writtenMetadata } from './metadata.ts';
-import { invalid, invalidFaults } from './refusals.ts';
-import type { StoredResource } from './revision.ts';
+import { writtenKind, writtenMetadata } from '../written.ts';
+import { changedMetadata, checkPreconditions, newMetadata } from './metadata.ts';
+import type { StoredResource } from './state.ts';
 
 /** What a write comes to. `put` and `remove` carry the new state, without its version; the JSON is what is stored. */
 export type Decision =
-  | { readonly outcome: 'unchanged'; readonly resource: StoredResource }
-  | { readonly outcome: 'put' | 'remove'; readonly resource: StoredResource; readonly json: string };
+  | { readonly outcome: 'unchanged' }
+  | Addition
+  | { readonly outcome: 'remove'; readonly resource: StoredResource; readonly json: string };
+
+/** What creating comes to. */
+export interface Addition {
+  readonly outcome: 'put';
+  readonly resource: StoredResource;
+  readonly json: string;
+}
 
 /** The largest resource, in UTF-16 units of its JSON: what etcd takes by default. */
 const maxSize = 1_572_864;
 
-/** Copies what somebody handed over into plain JSON, so that later changes to it do not matter. */
-export function plainJson(value: unknown): JsonObject {
-  let copy: unknown;
-  try {
-    copy = JSON.parse(JSON.stringify(value) ?? 'null');
-  } catch (thrown) {
-    throw new StoreError('Invalid', 'the resource is not JSON (a cycle or a bigint is in it)', {
-      cause: thrown,
-      faults: [{ path: '', message: 'is not JSON' }],
-    });
-  }
-  if (!isJsonObject(copy)) throw invalid('', 'a resource is an object');
-  return copy;
-}
-
-/** The kind of a written resource. @throws StoreError `Invalid` when there is no such kind. */
-export function writtenKind(object: JsonObject): Kind {
-  const { kind } = object;
-  if (typeof kind === 'string' && Object.hasOwn(kinds, kind)) return kind as Kind;
-  throw invalid('kind', `${JSON.stringify(kind)} is not a kind (${kindNames.join(', ')})`);
-}
-
 /** A new resource under a name that is free. */
-export function decideCreate(draft: JsonObject, key: Key, now: number): Decision {
+export function decideCreate(draft: JsonObject, key: Key, now: number): Addition {
   const kind = writtenKind(draft);
   const metadata = newMetadata(kind, writtenMetadata(draft), key.name, key.namespace, now);
   const { status, ...main } = draft;
   const part = kinds[kind].status ? 'main' : 'all';
-  return decided(
-    kind,
-    undefined,
-    {
-      ...(part === 'main' || status === undefined ? main : draft),
-      metadata: metadata as StoredMeta,
-    },
-    part,
-  );
+  const written = part === 'main' || status === undefined ? main : draft;
+  const resource = admitted(kind, undefined, { ...written, metadata: metadata as StoredMeta }, part);
+  return settled('put', resource, resource.metadata);
 }
 
 /** `wanted` over an existing resource: a replacement, or a patch that was merged already. */
@@ -88,7 +69,7 @@ function decideStatus(before: StoredResource, wanted: JsonObject, written: Objec
 export function decideDelete(before: StoredResource, now: number): Decision {
   const { metadata } = before;
   if (!metadata.finalizers?.length) return settled('remove', before, metadata);
-  if (metadata.deletionTimestamp !== undefined) return { outcome: 'unchanged', resource: before };
+  if (metadata.deletionTimestamp !== undefined) return { outcome: 'unchanged' };
   return settled('put', before, {
     ...metadata,
     ...(metadata.generation === undefined ? {} : { generation: metadata.generation + 1 }),
@@ -97,32 +78,41 @@ export function decideDelete(before: StoredResource, now: number): Decision {
   });
 }
 
-/** Admission, then what became of the write. */
-function decided(
+/** What admission makes of a written state. @throws StoreError `Invalid` */
+function admitted(
   kind: Kind,
   before: StoredResource | undefined,
   after: JsonObject & { readonly metadata: StoredMeta },
   part: Part,
-): Decision {
+): StoredResource {
   const written = kind === 'Secret' ? { ...after, type: after['type'] || 'Opaque' } : after;
-  const admitted = admit(kind, written, {
+  const { object, faults } = admit(kind, written, {
     before: before as Resource | undefined,
     part,
     unknownFields: 'prune',
   });
-  const faults = [...admitted.faults, ...(kind === 'Secret' ? fixedSecretFaults(before, written) : [])];
-  if (faults.length > 0) throw invalidFaults(`${kind} ${keyText(after.metadata)}`, faults);
-  const resource = admitted.object as unknown as StoredResource;
-  if (before === undefined) return settled('put', resource, resource.metadata);
+  const all = kind === 'Secret' ? [...faults, ...fixedSecretFaults(before, written)] : faults;
+  if (all.length > 0) throw invalidFaults(`${kind} ${keyText(after.metadata)}`, all);
+  return object as unknown as StoredResource;
+}
+
+/** Admission, then what became of the write over an existing resource. */
+function decided(
+  kind: Kind,
+  before: StoredResource,
+  after: JsonObject & { readonly metadata: StoredMeta },
+  part: Part,
+): Decision {
+  const resource = admitted(kind, before, after, part);
   const mainChanged = !jsonEqual(mainPart(before), mainPart(resource));
   const otherChanged =
     !jsonEqual(before['status'], resource['status']) || !jsonEqual(before.metadata, resource.metadata);
-  if (!mainChanged && !otherChanged) return { outcome: 'unchanged', resource: before };
+  if (!mainChanged && !otherChanged) return { outcome: 'unchanged' };
   const { generation, ...metadata } = resource.metadata;
   const counted =
     generation === undefined ? metadata : { ...metadata, generation: generation + (mainChanged ? 1 : 0) };
   const ends = metadata.deletionTimestamp !== undefined && !metadata.finalizers?.length;
-  return settled(ends ? 'remove' : 'put', resource, counted);
+  return ends ? settled('remove', resource, counted) : settled('put', resource, counted);
 }
 
 /** What the API server does not let change in a Secret, besides what admission knows. */
@@ -142,7 +132,11 @@ function mainPart(resource: StoredResource): JsonObject {
   return kinds[resource.kind].status || status === undefined ? main : { ...main, status };
 }
 
-function settled(outcome: 'put' | 'remove', resource: StoredResource, metadata: StoredMeta): Decision {
+function settled<O extends 'put' | 'remove'>(
+  outcome: O,
+  resource: StoredResource,
+  metadata: StoredMeta,
+): { readonly outcome: O; readonly resource: StoredResource; readonly json: string } {
   const { resourceVersion: _version, ...stored } = metadata;
   const after = { ...resource, metadata: stored };
   const json = JSON.stringify(after);

@@ -1,5 +1,6 @@
-import { realpathSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { errorCode } from '../../base/errors.ts';
 import { makeFolder } from '../../base/make-folder.ts';
 import { rfc3339 } from '../../base/text.ts';
 import { StoreError } from '../errors.ts';
@@ -17,12 +18,14 @@ const busyTimeoutMs = 100;
 /**
  * Makes this process the only engine of the store at `path`: other programs may use the store, other engines may not.
  * It is an open write transaction in a second database beside it, so that even kill -9 frees it.
- * @throws StoreError `Unavailable` naming the process that has it.
+ * @throws StoreError `Unavailable` naming the process that has it, or saying that nobody here may write it.
  */
 export function acquireEngineLock(path: string): EngineLock {
+  checkWritable(path);
   const file = lockPath(path);
   let connection: Connection | undefined;
   try {
+    makePrivate(file);
     connection = new Connection(file, busyTimeoutMs);
     hold(connection, path);
   } catch (thrown) {
@@ -31,6 +34,28 @@ export function acquireEngineLock(path: string): EngineLock {
   }
   const held = connection;
   return { release: () => held.close() };
+}
+
+/** Whoever may open the file could hold the lock. Only when it is not there: closing it would drop our own lock. */
+function makePrivate(file: string): void {
+  try {
+    closeSync(openSync(file, 'wx', 0o600));
+  } catch (thrown) {
+    if (errorCode(thrown) !== 'EEXIST') throw thrown;
+  }
+}
+
+/** One that can be read only is opened all the same, and would fail at the first write. */
+function checkWritable(path: string): void {
+  try {
+    accessSync(path, constants.W_OK);
+  } catch (thrown) {
+    if (errorCode(thrown) === 'ENOENT') return;
+    throw new StoreError(
+      'Unavailable',
+      `store ${path}: it cannot be written (${errorCode(thrown)}); give this user the right to write the file and its folder, or choose another path`,
+    );
+  }
 }
 
 function lockPath(path: string): string {

@@ -66,11 +66,9 @@ function nextStep(transaction: Transaction): Step | undefined {
 function collect(transaction: Transaction, { uid, after }: Step): Step | undefined {
   const dependents = transaction.dependents(uid, after, batchSize);
   for (const key of dependents) {
-    const resource = transaction.read(key.kind, key);
-    if (resource === undefined || !transaction.isOrphan(resource)) continue;
-    const decision = decideDelete(resource, transaction.now);
-    if (decision.outcome === 'put') transaction.put(resource, decision.resource, decision.json);
-    if (decision.outcome === 'remove') transaction.remove(resource, decision.resource, decision.json);
+    const state = transaction.read(key.kind, key);
+    if (state === undefined || !transaction.isOrphan(state.resource)) continue;
+    transaction.apply(state, decideDelete(state.resource, transaction.now));
   }
   const last = dependents.at(-1);
   if (dependents.length === batchSize && last !== undefined) return { uid, after: last };

@@ -1,9 +1,9 @@
 import type { Kind } from '../../api/kinds.ts';
 import { type LabelSelector, matchesLabels } from '../label-selector.ts';
+import { gone, invalid } from '../refusals.ts';
 import type { Key } from '../store.ts';
 import type { SqlValue } from './connection.ts';
-import { gone, invalid } from './refusals.ts';
-import { decodeResource, type StoredResource } from './revision.ts';
+import { State } from './state.ts';
 import type { Tables } from './tables.ts';
 
 /** What a list asks for. */
@@ -20,7 +20,7 @@ export interface ListPosition {
 }
 
 export interface ListPart {
-  readonly items: readonly StoredResource[];
+  readonly items: readonly State[];
   /** The state that the items are of. */
   readonly version: number;
   /** Where the rest begins; undefined when there is none. */
@@ -49,19 +49,18 @@ export function readList(
     if (version > current) throw gone('the token is from another store');
     const changed = version === current ? [] : changedKeys(tables, query, version);
     const size = Math.min(batchSize, limit + 1);
-    const items: StoredResource[] = [];
+    const items: State[] = [];
     let after = from?.after;
+    let taken: Key | undefined;
     for (;;) {
       const rows = currentRows(tables, query, after, version, size);
       const last = rows.length < size ? undefined : rows.at(-1);
       for (const candidate of merge(rows, changed, after, last)) {
-        const resource = resolve(tables, candidate);
-        if (resource === undefined || !matchesLabels(query.selector, resource.metadata.labels)) continue;
-        if (items.length === limit) {
-          const { namespace, name } = items[limit - 1]?.metadata ?? candidate;
-          return { items, version, next: { version, after: { namespace, name } } };
-        }
-        items.push(resource);
+        const state = resolve(tables, candidate);
+        if (state === undefined || !isSelected(state, query.selector)) continue;
+        if (items.length === limit) return { items, version, next: { version, after: taken } };
+        items.push(state);
+        taken = { namespace: candidate.namespace, name: candidate.name };
       }
       if (last === undefined) return { items, version, next: undefined };
       after = last;
@@ -142,9 +141,13 @@ function merge(
   return within.length === 0 ? rows : [...rows, ...within].sort(compareKeys);
 }
 
-function resolve(tables: Tables, { rv, json }: Candidate): StoredResource | undefined {
+function resolve(tables: Tables, { rv, json }: Candidate): State | undefined {
   if (json === undefined) return rv === 0 ? undefined : tables.readVersion(rv);
-  return tables.cache.get(rv) ?? decodeResource(json, rv);
+  return tables.cache.get(rv) ?? new State(rv, json);
+}
+
+function isSelected(state: State, selector: LabelSelector): boolean {
+  return selector.length === 0 || matchesLabels(selector, state.resource.metadata.labels);
 }
 
 /** As SQLite orders text: by its UTF-8, which for names (ASCII) is by its units. */

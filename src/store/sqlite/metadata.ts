@@ -1,29 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { type Kind, kinds } from '../../api/kinds.ts';
 import type { ObjectMeta, StoredMeta } from '../../api/meta.ts';
-import { isJsonObject, type JsonObject } from '../../base/json.ts';
 import { rfc3339 } from '../../base/text.ts';
-import { conflict, invalid } from './refusals.ts';
-import type { StoredResource } from './revision.ts';
-
-/** What the store itself reads of written metadata, before admission has seen it. */
-const texts = ['name', 'generateName', 'namespace', 'uid', 'resourceVersion'] as const;
-
-/**
- * Metadata as somebody wrote it. Null counts as absent. Collections are looked at by admission, not here.
- * @throws StoreError `Invalid` when a name or version is not text.
- */
-export function writtenMetadata(object: JsonObject): ObjectMeta {
-  const { metadata } = object;
-  if (!isJsonObject(metadata)) throw invalid('metadata', 'must be an object with at least a name');
-  const written = Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== null));
-  for (const field of texts) {
-    if (written[field] !== undefined && typeof written[field] !== 'string') {
-      throw invalid(`metadata.${field}`, 'must be a string');
-    }
-  }
-  return written;
-}
+import { conflict, invalid } from '../refusals.ts';
+import type { StoredResource } from './state.ts';
 
 /** The characters Kubernetes makes names of: no vowels, so that no words come out. */
 const nameCharacters = 'bcdfghjklmnpqrstvwxz2456789';

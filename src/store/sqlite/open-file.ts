@@ -8,6 +8,7 @@ import { makeFolder } from '../../base/make-folder.ts';
 import { StoreError } from '../errors.ts';
 import { Connection } from './connection.ts';
 import { checkOwnership, migrate } from './migrations.ts';
+import { secondNameOf } from './one-name.ts';
 import { isBusy, toStoreError } from './sqlite-errors.ts';
 
 /** How long opening waits for processes that open, migrate or close the same file. */
@@ -66,14 +67,27 @@ async function prepareFile(file: string, log: Logger): Promise<void> {
       throw unavailable(file, 'a part of the path is a file, not a folder; choose another path');
     throw unavailable(file, `cannot be looked at (${code ?? toError(thrown).message})`);
   });
+  if (present === undefined || (present.isFile() && present.size === 0)) await checkNoLog(file);
   if (present === undefined) return makeFile(file);
   if (present.isDirectory()) throw unavailable(file, 'is a folder; name a file in it, such as telos.db');
   if (!present.isFile()) throw unavailable(file, 'is not a regular file; choose another path');
+  const second = secondNameOf(file, present);
+  if (second !== undefined) throw unavailable(file, second);
   if ((present.mode & 0o077) !== 0) {
     log.warn('other users of this machine may read the store, which holds Secrets: run chmod 600', {
       path: file,
     });
   }
+}
+
+/** Beside an empty file SQLite would throw the log away, and with it what was written last. */
+async function checkNoLog(file: string): Promise<void> {
+  const log = await stat(`${file}-wal`).catch(() => undefined);
+  if (log === undefined || log.size === 0) return;
+  throw unavailable(
+    file,
+    `is empty or gone, but its log ${file}-wal is not; put the file back beside it, or move the log away to begin anew`,
+  );
 }
 
 async function makeFile(file: string): Promise<void> {

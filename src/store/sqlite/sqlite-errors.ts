@@ -19,19 +19,31 @@ const troubles: readonly (readonly [code: string, what: string])[] = [
   ['SQLITE_PERM', 'access is not permitted; give this user the right to read and write the file'],
   ['SQLITE_AUTH', 'access is not permitted; give this user the right to read and write the file'],
   ['SQLITE_CANTOPEN', 'it cannot be opened; see that its folder is there and can be written by this user'],
-  ['SQLITE_NOTADB', 'it is not an SQLite database; choose another path'],
-  ['SQLITE_CORRUPT', 'it is damaged; restore it from a backup, or move it away to begin anew'],
+  [
+    'SQLITE_NOTADB',
+    'it is not an SQLite database, or its beginning was overwritten; choose another path, or restore it from a backup',
+  ],
+  [
+    'SQLITE_CORRUPT',
+    'it is damaged; restore it from a backup, or move it away together with its -wal and -shm files to begin anew',
+  ],
   ['SQLITE_BUSY', 'another process keeps it locked; end that process or wait for it'],
   ['SQLITE_LOCKED', 'another process keeps it locked; end that process or wait for it'],
   ['SQLITE_IOERR', 'reading or writing it failed; see that the disk has space and is healthy'],
 ];
 
-/** Turns what SQLite threw into `Unavailable`, with what, where and the remedy; everything else is passed on. */
+/** A row that is not what was written there. SQLite itself checks the structure of a file, not what it holds. */
+export class DamagedRowError extends Error {
+  readonly code = 'SQLITE_CORRUPT';
+}
+
+/** Turns what SQLite threw into `Unavailable` or `Damaged`, with what, where and the remedy; everything else is passed on. */
 export function toStoreError(thrown: unknown, path: string): Error {
   if (thrown instanceof StoreError) return thrown;
   const code = errorCode(thrown);
   const what = troubles.find(([prefix]) => code?.startsWith(prefix))?.[1];
   if (code === undefined || !code.startsWith('SQLITE_')) return toError(thrown);
   const reason = what ?? `SQLite failed: ${toError(thrown).message}`;
-  return new StoreError('Unavailable', `store ${path}: ${reason} (${code})`, { cause: thrown });
+  const outcome = code.startsWith('SQLITE_CORRUPT') ? 'Damaged' : 'Unavailable';
+  return new StoreError(outcome, `store ${path}: ${reason} (${code})`, { cause: thrown });
 }

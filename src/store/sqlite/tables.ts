@@ -1,13 +1,14 @@
 import type { Kind } from '../../api/kinds.ts';
 import type { Key } from '../store.ts';
 import type { Connection } from './connection.ts';
-import { decodeResource, Revision, type RevisionRow, type StoredResource } from './revision.ts';
-import { SnapshotCache } from './snapshot-cache.ts';
+import { Revision, type RevisionRow } from './revision.ts';
+import { State } from './state.ts';
+import { StateCache } from './state-cache.ts';
 
 /** Reads of the tables that more than one part of the store needs. */
 export class Tables {
   readonly connection: Connection;
-  readonly cache = new SnapshotCache();
+  readonly cache = new StateCache();
 
   constructor(connection: Connection) {
     this.connection = connection;
@@ -44,45 +45,47 @@ export class Tables {
   }
 
   /** A resource as it is now, or undefined. */
-  read(kind: Kind, key: Key): StoredResource | undefined {
+  read(kind: Kind, key: Key): State | undefined {
     // Another process may take the row away between the two reads: then look once more.
     for (;;) {
       const rv = this.versionOf(kind, key);
       if (rv === undefined) return undefined;
-      const resource = this.readVersion(rv, 'keep');
-      if (resource !== undefined) return resource;
+      const state = this.readVersion(rv, 'keep');
+      if (state !== undefined) return state;
     }
   }
 
   /** The state that a version is, or undefined when it is no longer kept. */
-  readVersion(rv: number, keep?: 'keep'): StoredResource | undefined {
+  readVersion(rv: number, keep?: 'keep'): State | undefined {
     const cached = this.cache.get(rv);
     if (cached !== undefined) return cached;
     const json = this.connection.first<{ json: string }>('SELECT json FROM revision WHERE rv = ?', rv)?.json;
     if (json === undefined) return undefined;
-    const resource = decodeResource(json, rv);
-    if (keep !== undefined) this.cache.put(rv, resource, json.length);
-    return resource;
+    const state = new State(rv, json);
+    if (keep !== undefined) this.cache.put(state);
+    return state;
   }
 
   /** Changes in (after, upTo], oldest first; of all kinds, or of one. */
   revisions(after: number, upTo: number, limit: number, kind?: Kind): Revision[] {
     const rows =
       kind === undefined
-        ? this.connection.all<RevisionRow & Record<string, string | number>>(
+        ? this.connection.all<RevisionRow & { json: string } & Record<string, string | number>>(
             'SELECT rv, type, kind, namespace, name, prev, json FROM revision WHERE rv > ? AND rv <= ? ORDER BY rv LIMIT ?',
             after,
             upTo,
             limit,
           )
-        : this.connection.all<RevisionRow & Record<string, string | number>>(
+        : this.connection.all<RevisionRow & { json: string } & Record<string, string | number>>(
             'SELECT rv, type, kind, namespace, name, prev, json FROM revision WHERE rv > ? AND rv <= ? AND +kind = ? ORDER BY rv LIMIT ?',
             after,
             upTo,
             kind,
             limit,
           );
-    return rows.map((row) => new Revision(row, () => this.readVersion(row.prev)));
+    return rows.map(
+      (row) => new Revision(row, new State(row.rv, row.json), () => this.readVersion(row.prev)),
+    );
   }
 
   #number(sql: string): number {

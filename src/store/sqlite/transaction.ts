@@ -1,6 +1,8 @@
 import { type Kind, kinds } from '../../api/kinds.ts';
 import type { Key } from '../store.ts';
-import { Revision, type RevisionType, type StoredResource, withVersion } from './revision.ts';
+import type { Addition, Decision } from './decide-write.ts';
+import { Revision, type RevisionType } from './revision.ts';
+import { State, type StoredResource } from './state.ts';
 import type { Tables } from './tables.ts';
 
 /**
@@ -13,7 +15,7 @@ export class Transaction {
   readonly revisions: Revision[] = [];
   readonly #tables: Tables;
   readonly #now: number;
-  readonly #versions = new Map<number, StoredResource>();
+  readonly #versions = new Map<number, State>();
   #isChanged = false;
   #hasGarbage = false;
 
@@ -37,18 +39,35 @@ export class Transaction {
     return this.#hasGarbage;
   }
 
-  read(kind: Kind, key: Key): StoredResource | undefined {
+  read(kind: Kind, key: Key): State | undefined {
     const rv = this.#tables.versionOf(kind, key);
     if (rv === undefined) return undefined;
     return this.#versions.get(rv) ?? this.#tables.readVersion(rv, 'keep');
   }
 
-  /** Stores a new state. Returns it with its version. */
-  put(before: StoredResource | undefined, after: StoredResource, json: string): StoredResource {
-    const resource = this.#append(before === undefined ? 'A' : 'M', before, after, json);
+  /** Stores a new resource. */
+  add({ resource, json }: Addition): State {
+    return this.#put(undefined, resource, json);
+  }
+
+  /** Stores what was decided about a state; returns what it is then. */
+  apply(before: State, decision: Decision): State {
+    switch (decision.outcome) {
+      case 'unchanged':
+        return before;
+      case 'put':
+        return this.#put(before, decision.resource, decision.json);
+      case 'remove':
+        return this.#remove(before, decision.resource, decision.json);
+    }
+  }
+
+  /** `after` belongs to the state from then on. */
+  #put(before: State | undefined, after: StoredResource, json: string): State {
+    const state = this.#append(before === undefined ? 'A' : 'M', before, after, json);
     const { connection } = this.#tables;
-    const { kind, metadata } = resource;
-    const rv = Number(metadata.resourceVersion);
+    const { rv } = state;
+    const { kind, metadata } = after;
     if (before === undefined) {
       connection.run(
         'INSERT INTO object (kind, namespace, name, rv, uid) VALUES (?, ?, ?, ?, ?)',
@@ -67,32 +86,32 @@ export class Transaction {
         metadata.name,
       );
     }
-    this.#versions.set(rv, resource);
-    this.#indexLabels(before, resource);
-    this.#indexOwners(before, resource);
-    return resource;
+    this.#versions.set(rv, state);
+    this.#indexLabels(before?.resource, after);
+    this.#indexOwners(before?.resource, after);
+    return state;
   }
 
   /** Takes a resource out. `after` is its last state. Returns that with the version of the deletion. */
-  remove(before: StoredResource, after: StoredResource, json: string): StoredResource {
-    const resource = this.#append('D', before, after, json);
+  #remove(before: State, after: StoredResource, json: string): State {
+    const state = this.#append('D', before, after, json);
     const { connection } = this.#tables;
-    const { namespace, name, uid } = resource.metadata;
+    const { namespace, name, uid } = after.metadata;
     connection.run(
       'DELETE FROM object WHERE kind = ? AND namespace = ? AND name = ?',
-      resource.kind,
+      after.kind,
       namespace,
       name,
     );
-    this.#indexLabels(before, undefined);
-    this.#indexOwners(before, undefined);
+    this.#indexLabels(before.resource, undefined);
+    this.#indexOwners(before.resource, undefined);
     // Dependents go after this commit; the row makes sure of it even if the process ends in between.
     const orphaned = connection.run(
       'INSERT OR IGNORE INTO garbage SELECT uid FROM owner WHERE uid = ? LIMIT 1',
       uid,
     );
     if (orphaned.changes > 0) this.#hasGarbage = true;
-    return resource;
+    return state;
   }
 
   /** Resources that name this uid among their owners, in order of their keys, after a given one. */
@@ -121,6 +140,15 @@ export class Transaction {
   forgetGarbage(uid: string): void {
     this.#isChanged = true;
     this.#tables.connection.run('DELETE FROM garbage WHERE uid = ?', uid);
+  }
+
+  /** A change that means nothing: shows whether writing works. */
+  touch(): void {
+    this.#isChanged = true;
+    // SQLite would not write a value that is the same.
+    this.#tables.connection.run(
+      "INSERT INTO meta VALUES ('touched', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1",
+    );
   }
 
   /** Keys of the Events last written before a time (milliseconds), oldest first. */
@@ -175,16 +203,11 @@ export class Transaction {
     return row?.uid !== owner.uid;
   }
 
-  #append(
-    type: RevisionType,
-    before: StoredResource | undefined,
-    after: StoredResource,
-    json: string,
-  ): StoredResource {
+  #append(type: RevisionType, before: State | undefined, after: StoredResource, json: string): State {
     this.#isChanged = true;
     const { kind, metadata } = after;
     const { namespace, name } = metadata;
-    const prev = before === undefined ? 0 : Number(before.metadata.resourceVersion);
+    const prev = before?.rv ?? 0;
     const { rowid: rv } = this.#tables.connection.run(
       'INSERT INTO revision (kind, namespace, name, type, prev, at, json) VALUES (?, ?, ?, ?, ?, ?, ?)',
       kind,
@@ -195,11 +218,9 @@ export class Transaction {
       this.#now,
       json,
     );
-    const resource = withVersion(after, rv);
-    this.revisions.push(
-      new Revision({ rv, type, kind, namespace, name, prev, json }, () => before, resource),
-    );
-    return resource;
+    const state = new State(rv, json, after);
+    this.revisions.push(new Revision({ type, kind, namespace }, state, () => before));
+    return state;
   }
 
   #indexLabels(before: StoredResource | undefined, after: StoredResource | undefined): void {

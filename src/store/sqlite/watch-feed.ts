@@ -1,8 +1,10 @@
 import type { Kind } from '../../api/kinds.ts';
-import { type LabelSelector, matchesLabels } from '../label-selector.ts';
-import { gone } from './refusals.ts';
-import type { Revision, StoredResource } from './revision.ts';
+import { matchesLabels } from '../label-selector.ts';
+import { gone } from '../refusals.ts';
+import type { FileEvent, WatchQuery } from './resource-file.ts';
+import type { Revision } from './revision.ts';
 import { isBusy, toStoreError } from './sqlite-errors.ts';
+import { State } from './state.ts';
 import type { Tables } from './tables.ts';
 
 /** How often changes by other processes are looked for. One look is a read of shared memory. */
@@ -14,18 +16,6 @@ const maxRecent = 4096;
 const maxRecentSize = 16_000_000;
 /** Changes that a watcher takes from the feed at a time. */
 const batchSize = 256;
-
-export interface WatchQuery {
-  readonly kind: Kind;
-  readonly namespace: string | undefined;
-  readonly selector: LabelSelector;
-  /** Changes after this version. */
-  readonly from: number;
-}
-
-export type FeedEvent =
-  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly resource: StoredResource }
-  | { readonly type: 'BOOKMARK'; readonly resourceVersion: string };
 
 interface Watcher {
   readonly kind: Kind;
@@ -79,7 +69,7 @@ export class WatchFeed {
   }
 
   /** Events until the signal aborts or an error ends it. */
-  async *watch(query: WatchQuery, signal: AbortSignal): AsyncGenerator<FeedEvent, void> {
+  async *watch(query: WatchQuery, signal: AbortSignal): AsyncGenerator<readonly FileEvent[], void> {
     if (signal.aborted) return;
     const watcher: Watcher = {
       kind: query.kind,
@@ -109,18 +99,18 @@ export class WatchFeed {
     this.#stopPolling();
   }
 
-  async *#events(query: WatchQuery, watcher: Watcher): AsyncGenerator<FeedEvent, void> {
+  async *#events(query: WatchQuery, watcher: Watcher): AsyncGenerator<readonly FileEvent[], void> {
     while (!watcher.ended) {
-      for (const revision of this.#next(watcher)) {
-        watcher.cursor = revision.rv;
-        const event = toEvent(revision, query);
-        if (event !== undefined) yield event;
-        if (watcher.ended) return;
-      }
-      if (watcher.cursor < this.#seen) continue;
-      if (watcher.bookmarkDue) {
+      const revisions = this.#next(watcher);
+      const last = revisions.at(-1);
+      if (last !== undefined) {
+        watcher.cursor = last.rv;
+        const events = revisions.flatMap((revision) => toEvent(revision, query) ?? []);
+        if (events.length > 0) yield events;
+      } else if (watcher.cursor < this.#seen) {
+      } else if (watcher.bookmarkDue) {
         watcher.bookmarkDue = false;
-        yield { type: 'BOOKMARK', resourceVersion: String(watcher.cursor) };
+        yield [{ type: 'BOOKMARK', version: watcher.cursor }];
       } else await this.#wait(watcher);
     }
   }
@@ -263,23 +253,19 @@ function firstAfter(revisions: readonly Revision[], version: number): number {
 }
 
 /** What a change means to a watcher; undefined when nothing. */
-function toEvent(revision: Revision, query: WatchQuery): FeedEvent | undefined {
+function toEvent(revision: Revision, query: WatchQuery): FileEvent | undefined {
   if (revision.kind !== query.kind) return undefined;
   if (query.namespace !== undefined && revision.namespace !== query.namespace) return undefined;
   if (query.selector.length === 0) {
     const type = ({ A: 'ADDED', M: 'MODIFIED', D: 'DELETED' } as const)[revision.type];
-    return { type, resource: revision.resource };
+    return { type, state: revision.state };
   }
   const { before } = revision;
-  const matched = before !== undefined && matchesLabels(query.selector, before.metadata.labels);
-  const matches = revision.type !== 'D' && matchesLabels(query.selector, revision.resource.metadata.labels);
-  if (matches) return { type: matched ? 'MODIFIED' : 'ADDED', resource: revision.resource };
+  const matched = before !== undefined && matchesLabels(query.selector, before.resource.metadata.labels);
+  const matches =
+    revision.type !== 'D' && matchesLabels(query.selector, revision.state.resource.metadata.labels);
+  if (matches) return { type: matched ? 'MODIFIED' : 'ADDED', state: revision.state };
   if (!matched) return undefined;
   // As Kubernetes does: what left the selection is shown as it last was in it, with the version of the change.
-  return { type: 'DELETED', resource: asOf(before, revision) };
-}
-
-function asOf(resource: StoredResource, revision: Revision): StoredResource {
-  const metadata = Object.freeze({ ...resource.metadata, resourceVersion: String(revision.rv) });
-  return Object.freeze({ ...resource, metadata });
+  return { type: 'DELETED', state: new State(revision.rv, before.json) };
 }

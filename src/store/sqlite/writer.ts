@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { toError } from '../../base/errors.ts';
-import { isBusy, isSqliteError, toStoreError } from './sqlite-errors.ts';
+import { DamagedRowError, isBusy, isSqliteError, toStoreError } from './sqlite-errors.ts';
 import type { Tables } from './tables.ts';
 import { Transaction } from './transaction.ts';
 
@@ -24,15 +24,23 @@ export class Writer {
   readonly #tables: Tables;
   readonly #clock: Clock;
   readonly #onCommit: (transaction: Transaction) => void;
+  readonly #onFailure: (error: Error) => void;
   #queue: Pending[] = [];
   #scheduled = false;
   #busySince: number | undefined;
   #idle: (() => void)[] = [];
 
-  constructor(tables: Tables, clock: Clock, onCommit: (transaction: Transaction) => void) {
+  /** `onFailure` is told of each transaction that could not be. */
+  constructor(
+    tables: Tables,
+    clock: Clock,
+    onCommit: (transaction: Transaction) => void,
+    onFailure: (error: Error) => void,
+  ) {
     this.#tables = tables;
     this.#clock = clock;
     this.#onCommit = onCommit;
+    this.#onFailure = onFailure;
   }
 
   /** Whether nothing waits to be written. */
@@ -125,8 +133,9 @@ export class Writer {
     try {
       return pending.run(transaction);
     } catch (thrown) {
-      if (isSqliteError(thrown) || transaction.revisions.length > written) throw thrown;
-      return () => pending.reject(toError(thrown));
+      const isOwn = thrown instanceof DamagedRowError || !isSqliteError(thrown);
+      if (!isOwn || transaction.revisions.length > written) throw thrown;
+      return () => pending.reject(toStoreError(thrown, this.#tables.connection.path));
     }
   }
 
@@ -138,6 +147,7 @@ export class Writer {
       // What made the transaction fail is what people should hear of; the next BEGIN says if this lasts.
     }
     const error = toStoreError(thrown, connection.path);
+    this.#onFailure(error);
     for (const pending of batch) pending.reject(error);
     this.#next();
   }

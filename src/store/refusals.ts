@@ -1,7 +1,7 @@
-import type { Fault } from '../../api/fault.ts';
-import type { Kind } from '../../api/kinds.ts';
-import { StoreError } from '../errors.ts';
-import { type Key, keyText } from '../store.ts';
+import type { Fault } from '../api/fault.ts';
+import type { Kind } from '../api/kinds.ts';
+import { StoreError } from './errors.ts';
+import { type Key, keyText } from './store.ts';
 
 export function notFound(kind: Kind, key: Key): StoreError {
   return new StoreError('NotFound', `${kind} ${keyText(key)} does not exist`);

@@ -1,0 +1,63 @@
+// Runs the suites that need Kubernetes: `npm run test:cluster [-- vitest's arguments]`; or, with `--serve`, a cluster to
+// try things on by hand. CONTRIBUTING.md says on what.
+import { spawn } from 'node:child_process';
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bundle, root } from './bundle.mjs';
+import { buildControlPlane, keptControlPlane, namedControlPlane } from './control-plane.mjs';
+
+const [, , ...args] = process.argv;
+const serving = args[0] === '--serve';
+const ending = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => ending.abort());
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(`test:cluster: ${ending.signal.aborted ? 'stopped' : error.message}`);
+  process.exitCode = 1;
+}
+
+async function main() {
+  const named = await namedControlPlane(process.env);
+  try {
+    const controlPlane = named?.folder ?? (await ownControlPlane());
+    return await (serving ? serve(controlPlane) : runSuites(controlPlane));
+  } finally {
+    await named?.remove();
+  }
+}
+
+/** Ours, built when need be: where there is a cluster already, it is welcome but not needed. */
+async function ownControlPlane() {
+  const kept = await keptControlPlane(process.env);
+  if (kept.built) return kept.folder;
+  if (process.env.TELOS_TEST_KUBECONFIG && !serving) return undefined;
+  await buildControlPlane(kept, ending.signal);
+  return kept.folder;
+}
+
+function runSuites(controlPlane) {
+  const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  return run([vitest, 'run', '--project', 'cluster', ...args], controlPlane);
+}
+
+async function serve(controlPlane) {
+  const outdir = join(root, 'node_modules', '.cache', 'telos-cluster');
+  const kit = join(root, 'test', 'cluster', 'kit');
+  await bundle({ serve: 'test/cluster/kit/serve.ts' }, outdir);
+  for (const name of ['supervisor.mjs', 'container-log-writer.mjs']) {
+    await copyFile(join(kit, name), join(outdir, name));
+  }
+  return run([join(outdir, 'serve.js')], controlPlane);
+}
+
+function run(command, controlPlane) {
+  const env = { ...process.env, ...(controlPlane && { TELOS_TEST_CONTROL_PLANE: controlPlane }) };
+  const child = spawn(process.execPath, command, { cwd: root, env, stdio: 'inherit' });
+  ending.signal.addEventListener('abort', () => child.kill('SIGINT'));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status) => resolve(status ?? 1));
+  });
+}

@@ -1,0 +1,88 @@
+import type { Fault } from '../../../api/fault.ts';
+import type { Kind } from '../../../api/kinds.ts';
+import type { LogFields } from '../../../base/log.ts';
+import { StoreError, type StoreErrorCode } from '../../errors.ts';
+import type { Key } from '../../store.ts';
+import type { ListPosition, ListQuery } from '../list-reader.ts';
+import type { FileEvent, WatchQuery, Write } from '../resource-file.ts';
+import type { State } from '../state.ts';
+
+/** What the file's user asks of its thread. Messages travel several at a time, in order. */
+export type Request =
+  | { readonly id: number; readonly call: 'get'; readonly kind: Kind; readonly key: Key }
+  | {
+      readonly id: number;
+      readonly call: 'list';
+      readonly query: ListQuery;
+      readonly limit: number;
+      readonly from: ListPosition | undefined;
+    }
+  | { readonly id: number; readonly call: 'write'; readonly write: Write }
+  | { readonly id: number; readonly call: 'watch'; readonly query: WatchQuery }
+  | { readonly id: number; readonly call: 'ping' | 'close' }
+  /** The caller of `id` no longer wants it: ends a watch and a list, withdraws a write whose turn has not come. */
+  | { readonly id: number; readonly call: 'give-up' }
+  /** So many events of watch `id` were consumed. */
+  | { readonly id: number; readonly call: 'consumed'; readonly count: number };
+
+/** What the thread says. `id` is that of the request. */
+export type Reply =
+  | { readonly id: number; readonly is: 'done' }
+  | { readonly id: number; readonly is: 'state'; readonly state: StateText | undefined }
+  | {
+      readonly id: number;
+      readonly is: 'page';
+      readonly items: readonly StateText[];
+      readonly version: number;
+      readonly next: ListPosition | undefined;
+    }
+  | { readonly id: number; readonly is: 'events'; readonly events: readonly EventText[] }
+  | { readonly id: number; readonly is: 'failed'; readonly failure: Failure }
+  | LogLine;
+
+/** What the thread says before it takes requests. */
+export type Opening =
+  | { readonly is: 'opened'; readonly path: string }
+  | { readonly is: 'not-opened'; readonly failure: Failure }
+  | LogLine;
+
+export interface LogLine {
+  readonly is: 'log';
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+/** A state: JSON is cheaper to hand over than the object that it stands for. */
+export interface StateText {
+  readonly rv: number;
+  readonly json: string;
+}
+
+export type EventText =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly state: StateText }
+  | { readonly type: 'BOOKMARK'; readonly version: number };
+
+export interface Failure {
+  readonly code: StoreErrorCode | undefined;
+  readonly message: string;
+  readonly faults: readonly Fault[];
+}
+
+export function stateText({ rv, json }: State): StateText {
+  return { rv, json };
+}
+
+export function eventText(event: FileEvent): EventText {
+  return event.type === 'BOOKMARK' ? event : { type: event.type, state: stateText(event.state) };
+}
+
+export function failureOf(error: Error): Failure {
+  if (!(error instanceof StoreError)) return { code: undefined, message: error.message, faults: [] };
+  const { code, message, faults } = error;
+  return { code, message, faults };
+}
+
+export function errorOf({ code, message, faults }: Failure): Error {
+  return code === undefined ? new Error(message) : new StoreError(code, message, { faults });
+}

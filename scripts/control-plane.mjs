@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { root } from './bundle.mjs';
 
 const source = join(root, 'test', 'cluster', 'control-plane');
@@ -89,8 +89,10 @@ function compile(file, version, signal) {
     file,
     '.',
   ];
-  // GOWORK and GOFLAGS of whoever runs this are about other modules. Two compilers at once stay below 3 GB.
-  const env = { ...process.env, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '-p=2' };
+  // GOWORK and GOFLAGS of whoever runs this are about other modules. Two compilers at once stay below 3 GB. Go leaves
+  // its temporary files behind when it is stopped; beside the program they go with the rest.
+  const temporary = dirname(file);
+  const env = { ...process.env, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '-p=2', GOTMPDIR: temporary };
   return new Promise((resolve, reject) => {
     const build = spawn('go', args, { cwd: source, env, signal, stdio: ['ignore', 'inherit', 'inherit'] });
     build.on('error', reject);

@@ -22,6 +22,31 @@ function lint(path: string, text: string): string {
   }
 }
 
+/** What lint says of each of several files, in a checkout that has our configuration and nothing else. */
+function lintAll(
+  files: readonly { readonly path: string; readonly text: string }[],
+): { readonly path: string; readonly message: string }[] {
+  const folder = mkdtempSync(join(tmpdir(), 'telos-lint-'));
+  try {
+    copyFileSync(join(root, 'biome.json'), join(folder, 'biome.json'));
+    for (const { path, text } of files) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), text);
+    }
+    const biome = join(root, 'node_modules', '.bin', 'biome');
+    const run = spawnSync(biome, ['lint', '--reporter=github', '--max-diagnostics=none', 'src'], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
+    return [...run.stdout.matchAll(/file=([^,]+),.*?::(.*)$/gm)].map(([, path = '', message = '']) => ({
+      path,
+      message,
+    }));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
 describe('imports', () => {
   it.each([
     ['src/base/x.ts', '../api/kinds.ts'],
@@ -49,14 +74,53 @@ describe('imports', () => {
 });
 
 describe('outbound connections', () => {
-  it.each([
+  const modules = [
+    'undici',
+    'node:https',
+    'node:http2',
+    'node:tls',
+    'node:dgram',
+    'node:dns',
+    'node:dns/promises',
+  ];
+  const partly = ['node:net', 'node:http'];
+  const forms: readonly ((module: string) => string)[] = [
+    (module) => `import * as x from '${module}';\nexport const y = x;\n`,
+    (module) => `import x from '${module}';\nexport const y = x;\n`,
+    (module) => `export * from '${module}';\n`,
+    (module) => `export const y = await import('${module}');\n`,
+    (module) => `const y = require('${module}');\nexport const z = y;\n`,
+  ];
+  const named = [
     "import { request } from 'undici';\nexport const x = request;\n",
     "import { connect } from 'node:net';\nexport const x = connect;\n",
-    "import * as https from 'node:https';\nexport const x = https;\n",
-    "import * as tls from 'node:tls';\nexport const x = tls;\n",
+    "import { createConnection as c } from 'node:net';\nexport const x = c;\n",
+    "import { Socket } from 'node:net';\nexport const x = new Socket();\n",
+    "export { connect } from 'node:net';\n",
+    "import { request } from 'node:http';\nexport const x = request;\n",
+    "import { get, Agent } from 'node:http';\nexport const x = [get, Agent];\n",
     "export const x = fetch('https://example.com');\n",
-  ])('are opened by the egress guard only: %j is refused in a room', (text) => {
-    expect(lint('src/report/x.ts', text)).toMatch(/goes through the egress guard/);
+    "export const x = globalThis.fetch('https://example.com');\n",
+    "export const x = new WebSocket('wss://example.com');\n",
+    "export const x = new EventSource('https://example.com');\n",
+  ];
+  const texts = [...named, ...[...modules, ...partly].flatMap((module) => forms.map((form) => form(module)))];
+
+  it('are opened by the egress guard only: every other way is refused in a room', () => {
+    const rooms = ['base', 'api', 'store', 'spawn', 'report', 'server'];
+    const files = texts.map((text, index) => ({
+      path: `src/${rooms[index % rooms.length]}/x${index}.ts`,
+      text,
+    }));
+    const said = lintAll(files);
+    const missed = files.filter(
+      ({ path }) =>
+        !said.some(
+          (line) =>
+            line.path.endsWith(path) && /goes through the egress guard|global variable/.test(line.message),
+        ),
+    );
+    expect(missed.map(({ path, text }) => `${path}: ${text}`)).toEqual([]);
   });
 
   // Which API server is asked is the operator's word (the kubeconfig), never a resource's: there is nothing to guard.

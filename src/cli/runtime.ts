@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { systemClock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { EgressGuard } from '../egress/guard.ts';
@@ -27,6 +27,7 @@ export interface RuntimeOptions {
   readonly backlogMs: number;
   readonly host: string;
   readonly port: number;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -47,7 +48,7 @@ export interface Runtime {
  * @throws StoreError, EgressConfigError, ListenError, CliError
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const { log, rooms } = options;
+  const { clock, log, rooms } = options;
   const policy = parseEgressPolicy(options.egress);
   const releases: (() => unknown)[] = [];
   const release = async (): Promise<void> => {
@@ -69,12 +70,12 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       // Let go last: the file is ours until everything is written.
       releases.unshift(() => lock.release());
     }
-    const guard = new EgressGuard(policy, { clock: systemClock });
+    const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
     const { hookSecrets, backlogMs } = options;
     const engine = createEngine({
       store,
-      clock: systemClock,
+      clock,
       log,
       spawn: rooms.spawn,
       run: rooms.run ? { runner: processRunner(options) } : undefined,
@@ -95,8 +96,8 @@ async function openEngineStore(
   options: RuntimeOptions,
   onLost: (error: Error) => void,
 ): Promise<ResourceStore> {
-  const { store: location, log, env } = options;
-  if (location.kind === 'kubernetes') return openStore(location, { clock: systemClock, log, env });
+  const { store: location, clock, log, env } = options;
+  if (location.kind === 'kubernetes') return openStore(location, { clock, log, env });
   await makeDefaultFolder(location);
   return openThreadedStore({
     path: location.path,
@@ -106,7 +107,7 @@ async function openEngineStore(
   });
 }
 
-function processRunner({ store, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
+function processRunner({ store, clock, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
   if (store.kind === 'kubernetes') {
     throw new CliError(
       'not built yet',
@@ -115,7 +116,7 @@ function processRunner({ store, log }: RuntimeOptions): ReturnType<typeof create
     );
   }
   const keeperPath = besideProgram('keeper.js');
-  return createProcessRunner({ directory: runDirectory(store.path), keeperPath, clock: systemClock, log });
+  return createProcessRunner({ directory: runDirectory(store.path), keeperPath, clock, log });
 }
 
 /** The path of another program that is shipped in the same folder. */

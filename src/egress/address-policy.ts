@@ -42,6 +42,28 @@ export function carriedIpv4(address: string, prefix: Cidr): string | undefined {
 }
 
 /**
+ * Every IPv4 address that an IPv6 one may stand for, by the ways that are known to carry one: mapped, compatible
+ * and translated addresses, NAT64, ISATAP, 6to4 and Teredo. Some of them may be chance.
+ */
+export function standsForIpv4(address: string): readonly string[] {
+  if (isIP(address) !== 6) return [];
+  const bytes = addressBytes(address);
+  return carriers.flatMap(({ range: carrier, carried }) =>
+    bytesInCidr(bytes, carrier) ? carried(bytes).map((four) => four.join('.')) : [],
+  );
+}
+
+/** Whether an address is IPv4 in the clothes of IPv6. */
+export function isMapped(address: string): boolean {
+  return inCidr(address, mappedIpv4);
+}
+
+/** Whether all of a range is IPv4 in the clothes of IPv6, so that dialling in it dials IPv4. */
+export function isMappedRange({ bytes, bits }: Cidr): boolean {
+  return bits >= mappedIpv4.bits && bytesInCidr(bytes, mappedIpv4);
+}
+
+/**
  * Why an address is refused: the range and what it is for, as `10.0.0.0/8, private`. Undefined when it is
  * ordinary, globally reachable unicast. With `nat64`, a /96, addresses in it are judged as the IPv4 address
  * that they carry.
@@ -107,8 +129,7 @@ const refused4: readonly NamedRange[] = [
 
 const globalUnicast = range('2000::/3', 'global unicast');
 
-/** IPv4 addresses as IPv6 sockets spell them: dialling one dials the IPv4 address. */
-export const mappedIpv4: Cidr = range('::ffff:0:0/96', 'mapped IPv4');
+const mappedIpv4 = range('::ffff:0:0/96', 'mapped IPv4');
 
 /** What is special inside 2000::/3. All other IPv6 is refused by default. */
 const refused6: readonly NamedRange[] = [
@@ -117,4 +138,35 @@ const refused6: readonly NamedRange[] = [
   range('2002::/16', '6to4'),
   range('2620:4f:8000::/48', 'AS112'),
   range('3fff::/20', 'documentation'),
+];
+
+/** Where an IPv6 address holds an IPv4 one. */
+const carriers: readonly {
+  readonly range: Cidr;
+  readonly carried: (bytes: readonly number[]) => readonly (readonly number[])[];
+}[] = [
+  ...[
+    mappedIpv4,
+    range('::/96', 'compatible IPv4'),
+    range('::ffff:0:0:0/96', 'translated IPv4'),
+    range('64:ff9b::/96', 'NAT64'),
+    range('64:ff9b:1::/48', 'NAT64 of this network'),
+  ].map((carrier) => ({ range: carrier, carried: (bytes: readonly number[]) => [bytes.slice(12)] })),
+  {
+    range: range('2002::/16', '6to4'),
+    carried: (bytes) => [bytes.slice(2, 6)],
+  },
+  {
+    // Server, and client with all bits turned round (RFC 4380).
+    range: range('2001::/32', 'Teredo'),
+    carried: (bytes) => [bytes.slice(4, 8), bytes.slice(12).map((byte) => 255 - byte)],
+  },
+  {
+    // Any prefix, and then 0000:5efe or 0200:5efe (RFC 5214).
+    range: range('::/0', 'ISATAP'),
+    carried: (bytes) =>
+      ((bytes[8] ?? 0) & 0xfd) === 0 && bytes[9] === 0 && bytes[10] === 0x5e && bytes[11] === 0xfe
+        ? [bytes.slice(12)]
+        : [],
+  },
 ];

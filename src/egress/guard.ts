@@ -1,8 +1,14 @@
 import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
-import { Connection, type Exchange, ExchangeError, maxLifeMs } from './connection.ts';
-import { DialError, Dialer } from './dialer.ts';
+import { type Connection, type Exchange, ExchangeError } from './connection.ts';
+import { DialError } from './dial-error.ts';
+import { Dialer, type Dialled } from './dialer.ts';
+import { Http1Connection } from './http1-connection.ts';
+import { Http2Connection } from './http2-connection.ts';
+import { Patience, TimedOut } from './patience.ts';
 import type { EgressPolicy } from './policy.ts';
+import { ConnectionPool } from './pool.ts';
+import { headersFault } from './request-headers.ts';
 import { ResolveError, Resolver } from './resolver.ts';
 import {
   type Judged,
@@ -54,10 +60,13 @@ export type SendOutcome =
       readonly address: string;
       readonly timings: SendTimings;
     }
-  /** The policy said no, and no socket was opened. Stage `dns` may heal; every other is final. */
+  /**
+   * The policy said no, or a header may not be sent; no socket was opened. Stages `dns` and `header` may heal;
+   * every other is final.
+   */
   | {
       readonly kind: 'refused';
-      readonly stage: RefusalStage;
+      readonly stage: RefusalStage | 'header';
       readonly message: string;
       readonly timings: SendTimings;
     }
@@ -71,15 +80,12 @@ export type SendOutcome =
 
 export interface EgressDeps {
   readonly clock: Clock;
-  /** Told `address:port` of each socket before it is opened: what counts dials. */
-  readonly onDial?: ((address: string) => void) | undefined;
+  /** Told `host:port` of each socket before it is opened, of the proxy's where there is one: what counts dials. */
+  readonly onDial?: ((hostPort: string) => void) | undefined;
 }
 
 /** URLs whose judgement is remembered. */
 const maxJudged = 4096;
-
-/** Why a request was given up: told apart from the caller's own abort. */
-class TimedOut extends Error {}
 
 type Phases = { dnsMs?: number; connectMs?: number; tlsMs?: number; firstByteMs?: number };
 
@@ -90,7 +96,8 @@ type Phases = { dnsMs?: number; connectMs?: number; tlsMs?: number; firstByteMs?
  *     of them is dialled.
  * G2. Only a vetted address is dialled, and a refusal opens no socket.
  * G3. Redirects, proxy variables, alternative services and authentication challenges are not followed.
- * G4. A connection carries one request at a time and lives 60 s at most.
+ * G4. A connection carries one request at a time and lives 60 s at most. The policy of a guard never changes,
+ *     so no connection outlives the policy that it was vetted by.
  */
 export class EgressGuard {
   readonly #policy: EgressPolicy;
@@ -98,14 +105,12 @@ export class EgressGuard {
   readonly #resolver: Resolver;
   readonly #dialer: Dialer;
   readonly #judged = new Map<string, Judged>();
-  /** Open connections that carry nothing now, by origin; the one used last is taken first. */
-  readonly #idle = new Map<string, Connection[]>();
-  readonly #open = new Set<Connection>();
-  #isClosed = false;
+  readonly #pool: ConnectionPool;
 
   constructor(policy: EgressPolicy, { clock, onDial = () => {} }: EgressDeps) {
     this.#policy = policy;
     this.#clock = clock;
+    this.#pool = new ConnectionPool(clock);
     this.#resolver = new Resolver(policy.dnsServers, clock);
     this.#dialer = new Dialer({ proxy: policy.proxy, caPem: policy.caPem, clock, onDial });
   }
@@ -137,27 +142,24 @@ export class EgressGuard {
     const timings = (): SendTimings => ({ durationMs: this.#clock.monotonic() - began, ...phases });
     const judged = this.#judge(request.url);
     if (!judged.ok) return refusedOutcome(judged.refusal, timings());
+    const fault = headersFault(request.headers);
+    if (fault !== undefined) return refusedOutcome({ stage: 'header', reason: fault }, timings());
     const { target } = judged;
-    const limit = new AbortController();
-    const giveUp = (): void => limit.abort(signal.reason);
     if (signal.aborted) throw toError(signal.reason);
-    signal.addEventListener('abort', giveUp, { once: true });
-    const cancel = this.#clock.after(request.timeoutMs, () => limit.abort(new TimedOut()));
+    const patience = new Patience(request.timeoutMs, signal, this.#clock);
     try {
-      return await this.#exchange(target, request, limit.signal, phases, timings);
+      return await this.#exchange(target, request, patience, phases, timings);
     } catch (thrown) {
       if (signal.aborted) throw thrown;
       return failure(thrown, target, request.timeoutMs, timings());
     } finally {
-      cancel();
-      signal.removeEventListener('abort', giveUp);
+      patience.dispose();
     }
   }
 
   /** Closes every connection. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    await Promise.all([...this.#open].map((connection) => connection.destroy()));
+  close(): Promise<void> {
+    return this.#pool.close();
   }
 
   #judge(url: string): Judged {
@@ -175,23 +177,23 @@ export class EgressGuard {
   async #exchange(
     target: Target,
     request: EgressRequest,
-    signal: AbortSignal,
+    patience: Patience,
     phases: Phases,
     timings: () => SendTimings,
   ): Promise<SendOutcome> {
     const exchange: Exchange = { path: target.path, headers: request.headers, body: request.body };
-    const reused = this.#takeIdle(target);
+    const reused = this.#pool.take(target.origin);
     if (reused !== undefined) {
       try {
-        return await this.#post(reused, exchange, signal, phases, timings);
+        return await this.#post(reused, exchange, patience, phases, timings);
       } catch (thrown) {
         // The other side may close an idle connection in the very moment that it is used again.
-        if (this.#isClosed || !(thrown instanceof ExchangeError)) throw thrown;
+        if (this.#pool.isClosed || !(thrown instanceof ExchangeError)) throw thrown;
       }
     }
-    const connected = await this.#connect(target, signal, phases);
-    if (!(connected instanceof Connection)) return refusedOutcome(connected, timings());
-    return this.#post(connected, exchange, signal, phases, timings);
+    const connected = await this.#connect(target, patience.signal, phases);
+    if ('stage' in connected) return refusedOutcome(connected, timings());
+    return this.#post(connected, exchange, patience, phases, timings);
   }
 
   async #connect(target: Target, signal: AbortSignal, phases: Phases): Promise<Connection | Refusal> {
@@ -205,60 +207,31 @@ export class EgressGuard {
     const dialled = await this.#dialer.dial(target, addresses, signal);
     phases.connectMs = dialled.connectMs;
     phases.tlsMs = dialled.tlsMs;
-    const openedAt = this.#clock.monotonic();
-    const connection = new Connection(dialled.socket, target, dialled.address, openedAt, () =>
-      this.#forget(connection),
+    return this.#open(dialled, target);
+  }
+
+  #open({ socket, address }: Dialled, target: Target): Connection {
+    const Protocol = socket.alpnProtocol === 'h2' ? Http2Connection : Http1Connection;
+    const connection: Connection = new Protocol(socket, target, address, this.#clock.monotonic(), () =>
+      this.#pool.forget(connection),
     );
-    this.#open.add(connection);
+    this.#pool.add(connection);
     return connection;
   }
 
   async #post(
     connection: Connection,
     exchange: Exchange,
-    signal: AbortSignal,
+    patience: Patience,
     phases: Phases,
     timings: () => SendTimings,
   ): Promise<SendOutcome> {
     const sentAt = this.#clock.monotonic();
-    const answer = await connection.post(exchange, signal, () => this.#clock.monotonic());
+    const answer = await connection.post(exchange, patience, () => this.#clock.monotonic());
     phases.firstByteMs = answer.firstByteAt - sentAt;
-    this.#giveBack(connection);
+    this.#pool.giveBack(connection);
     const { status, headers, body } = answer;
     return { kind: 'answered', status, headers, body, address: connection.address, timings: timings() };
-  }
-
-  #takeIdle({ origin }: Target): Connection | undefined {
-    const idle = this.#idle.get(origin);
-    for (let connection = idle?.pop(); connection !== undefined; connection = idle?.pop()) {
-      if (connection.isOpen && !this.#isOld(connection)) return connection;
-      void connection.destroy();
-    }
-    return undefined;
-  }
-
-  #giveBack(connection: Connection): void {
-    if (this.#isClosed || !connection.isOpen || this.#isOld(connection)) {
-      void connection.destroy();
-      return;
-    }
-    const { origin } = connection.target;
-    const idle = this.#idle.get(origin);
-    if (idle === undefined) this.#idle.set(origin, [connection]);
-    else idle.push(connection);
-  }
-
-  #isOld(connection: Connection): boolean {
-    return this.#clock.monotonic() - connection.openedAt >= maxLifeMs;
-  }
-
-  #forget(connection: Connection): void {
-    this.#open.delete(connection);
-    const { origin } = connection.target;
-    const idle = this.#idle.get(origin);
-    const index = idle?.indexOf(connection) ?? -1;
-    if (index >= 0) idle?.splice(index, 1);
-    if (idle?.length === 0) this.#idle.delete(origin);
   }
 }
 
@@ -266,7 +239,10 @@ function refusedVerdict(url: string, refusal: Refusal, addresses: readonly strin
   return { url, verdict: 'refused', stage: refusal.stage, reason: refusal.reason, addresses };
 }
 
-function refusedOutcome({ stage, reason }: Refusal, timings: SendTimings): SendOutcome {
+function refusedOutcome(
+  { stage, reason }: { readonly stage: RefusalStage | 'header'; readonly reason: string },
+  timings: SendTimings,
+): SendOutcome {
   return { kind: 'refused', stage, message: reason, timings };
 }
 

@@ -31,3 +31,11 @@ export function nameFormFault(name: string): string | undefined {
     return 'the host name has a character other than letters, digits, hyphen and dot';
   return undefined;
 }
+
+/** What names under `localhost` resolve to. */
+export const loopbackAddresses: readonly string[] = ['127.0.0.1', '::1'];
+
+/** RFC 6761: these are loopback, and nobody is asked about them. */
+export function isLoopbackName(name: string): boolean {
+  return name === 'localhost' || name.endsWith('.localhost');
+}

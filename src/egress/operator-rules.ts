@@ -1,10 +1,11 @@
 import { isIP } from 'node:net';
-import { type Cidr, inCidr, parseCidr } from './address-policy.ts';
+import { parseUrl } from '../base/url.ts';
+import { type Cidr, inCidr, isMappedRange, parseCidr } from './address-policy.ts';
 import { nameFormFault } from './name-policy.ts';
 
 /** One entry of `--egress-allow` or `--egress-deny`. Without a port it holds for every port. */
 export type OperatorRule = {
-  /** The entry, trimmed and in lower case. */
+  /** The entry, trimmed and in lower case, for messages. */
   readonly text: string;
   readonly port: number | undefined;
 } & (
@@ -20,7 +21,7 @@ export type OperatorRule = {
 export function parseOperatorRule(entry: string): OperatorRule | undefined {
   const text = entry.trim().toLowerCase();
   const whole = parseCidr(text);
-  if (whole !== undefined) return { kind: 'range', text, cidr: whole, port: undefined };
+  if (whole !== undefined) return rangeRule(text, whole, undefined);
   const parts = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text);
   if (parts === null) return undefined;
   const [, bracketed, plain = ''] = parts;
@@ -30,15 +31,26 @@ export function parseOperatorRule(entry: string): OperatorRule | undefined {
   if (cidr === undefined) return bracketed === undefined ? nameRule(text, plain, port) : undefined;
   // Brackets are for IPv6, as in a URL.
   const isIpv6 = cidr.bytes.length === 16;
-  return isIpv6 === (bracketed !== undefined) ? { kind: 'range', text, cidr, port } : undefined;
+  return isIpv6 === (bracketed !== undefined) ? rangeRule(text, cidr, port) : undefined;
+}
+
+/** A range of mapped IPv4 addresses would say nothing about the IPv4 addresses that it means. */
+function rangeRule(text: string, cidr: Cidr, port: number | undefined): OperatorRule | undefined {
+  return isMappedRange(cidr) ? undefined : { kind: 'range', text, cidr, port };
 }
 
 function nameRule(text: string, host: string, port: number | undefined): OperatorRule | undefined {
   const suffix = host.startsWith('*.');
-  const name = (suffix ? host.slice(2) : host).replace(/\.$/, '');
-  // A name that is nothing but digits and dots is a mistyped address.
-  if (!/^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/.test(name) || /^[\d.]+$/.test(name)) return undefined;
+  const name = hostName(suffix ? host.slice(2) : host);
+  if (name === undefined || !/^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/.test(name)) return undefined;
   return nameFormFault(name) === undefined ? { kind: 'name', text, name, suffix, port } : undefined;
+}
+
+/** A name as URLs spell it: letters of other alphabets in Punycode. Undefined for what URLs take for an address. */
+function hostName(text: string): string | undefined {
+  if (/[\p{Cc}\p{Cf}\s%/\\?#@]/u.test(text)) return undefined;
+  const name = parseUrl(`https://${text}/`)?.hostname.replace(/\.$/, '');
+  return name === undefined || isIP(name) !== 0 ? undefined : name;
 }
 
 /** Whether a rule speaks of a host name (lower case, no trailing dot) and port. */

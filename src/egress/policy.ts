@@ -60,7 +60,7 @@ function parseRule(flag: string, entry: string): OperatorRule {
     flag,
     // Who pastes a chat URL here pastes a credential.
     url === undefined || url.origin === entry ? entry : `${url.protocol}//${url.host}/…`,
-    'write a CIDR without host bits, an address, a name or *.name, each optionally with :port ([IPv6]:port)',
+    'write a CIDR without host bits, an address (IPv4 as 10.1.2.3), a name or *.name, each optionally with :port ([IPv6]:port)',
   );
 }
 

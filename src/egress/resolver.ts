@@ -3,6 +3,7 @@ import { abortable } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { errorCode, TelosError } from '../base/errors.ts';
 import { normalAddress } from './address-policy.ts';
+import { isLoopbackName, loopbackAddresses } from './name-policy.ts';
 
 /** A name could not be resolved. `code` is `NotFound` (it does not exist, or has no address), `TooMany` or `Failed`. */
 export class ResolveError extends TelosError {
@@ -50,8 +51,8 @@ export class Resolver {
 
   /** The addresses of a name, IPv4 first. @throws ResolveError, or the signal's reason */
   async resolve(name: string, signal: AbortSignal): Promise<readonly string[]> {
-    // RFC 6761: these are loopback and nobody is asked about them. The name policy has let them pass.
-    if (name === 'localhost' || name.endsWith('.localhost')) return ['127.0.0.1', '::1'];
+    // The name policy has let it pass.
+    if (isLoopbackName(name)) return loopbackAddresses;
     const cached = this.#cache.get(name);
     if (cached !== undefined && cached.until > this.#clock.monotonic()) return cached.addresses;
     let asking = this.#asking.get(name);

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
 import { parseUrl } from '../base/url.ts';
-import { addressFault, type Cidr, carriedIpv4, mappedIpv4, normalAddress } from './address-policy.ts';
-import { nameFault, nameFormFault } from './name-policy.ts';
-import { matchesAddress, matchesName } from './operator-rules.ts';
+import { addressFault, carriedIpv4, isMapped, normalAddress, standsForIpv4 } from './address-policy.ts';
+import { isLoopbackName, loopbackAddresses, nameFault, nameFormFault } from './name-policy.ts';
+import { matchesAddress, matchesName, type OperatorRule } from './operator-rules.ts';
 import type { EgressPolicy } from './policy.ts';
 import { portFault } from './port-policy.ts';
 import { textFault } from './text.ts';
@@ -45,19 +45,25 @@ export function judgeUrl(raw: string, policy: EgressPolicy): Judged {
   return refusal === undefined ? { ok: true, target } : { ok: false, refusal };
 }
 
-/** Judges the addresses that a name resolved to: one bad one refuses the name. */
+/**
+ * Judges the addresses that a name resolved to: one bad one refuses the name. All bad ones are named, so that one
+ * command can allow them.
+ */
 export function judgeAddresses(
   target: Target,
   addresses: readonly string[],
   policy: EgressPolicy,
 ): Refusal | undefined {
-  for (const address of addresses) {
-    const fault = addressRefusal(address, target.port, policy);
-    if (fault !== undefined) {
-      return { stage: 'dns', reason: `blocked: ${target.host} resolves to ${address}${fault}` };
-    }
-  }
-  return undefined;
+  const bad = addresses.flatMap((address) => {
+    const verdict = judgeAddress(address, target.port, policy);
+    return verdict.ok ? [] : [{ address, ...verdict }];
+  });
+  // When one can never be allowed, what would allow the others is no help.
+  const told = bad.some(({ isFinal }) => isFinal) ? bad.filter(({ isFinal }) => isFinal) : bad;
+  if (told.length === 0) return undefined;
+  const why = told.map(({ address, fault }) => `${address}${fault}`).join(' and ');
+  const remedy = told[0]?.isFinal ? '' : allowing(told.map(({ address }) => entryFor(address)));
+  return refusal('dns', `${target.host} resolves to ${why}${remedy}`);
 }
 
 function targetOf(url: URL): Target {
@@ -80,7 +86,13 @@ function nameRefusal({ host, port, isLiteral }: Target, policy: EgressPolicy): R
   if (malformed !== undefined) return refusal('name', malformed);
   if (policy.allow.some((rule) => matchesName(rule, host, port))) return undefined;
   const fault = nameFault(host);
-  return fault === undefined ? undefined : refusal('name', `${fault}; allow it with --egress-allow ${host}`);
+  if (fault === undefined) return undefined;
+  if (isLoopbackName(host))
+    return refusal('name', `${fault}${allowing([host, ...loopbackAddresses.map(entryFor)])}`);
+  return refusal(
+    'name',
+    `${fault}${allowing([host])}, and its addresses in the same way if they are not public`,
+  );
 }
 
 function portRefusal({ port }: Target): Refusal | undefined {
@@ -89,28 +101,43 @@ function portRefusal({ port }: Target): Refusal | undefined {
 }
 
 function literalRefusal({ host, port, isLiteral }: Target, policy: EgressPolicy): Refusal | undefined {
-  const fault = isLiteral ? addressRefusal(host, port, policy) : undefined;
-  return fault === undefined ? undefined : refusal('address', `${host}${fault}`);
+  if (!isLiteral) return undefined;
+  const verdict = judgeAddress(host, port, policy);
+  if (verdict.ok) return undefined;
+  return refusal('address', `${host}${verdict.fault}${verdict.isFinal ? '' : allowing([entryFor(host)])}`);
 }
 
-/** ` (10.0.0.0/8, private); allow it with …`, or undefined when the address may be dialled. */
-function addressRefusal(address: string, port: number, policy: EgressPolicy): string | undefined {
-  const translated = formsOf(address, policy.nat64);
-  const denied = policy.deny.find((rule) =>
-    [...translated, ...formsOf(address, mappedIpv4)].some((form) => matchesAddress(rule, form, port)),
-  );
-  if (denied !== undefined) return `, which is denied by --egress-deny ${denied.text}`;
-  if (policy.allow.some((rule) => translated.some((form) => matchesAddress(rule, form, port))))
-    return undefined;
-  const fault = addressFault(address, policy.nat64);
-  const bits = isIP(address) === 4 ? 32 : 128;
-  return fault === undefined ? undefined : ` (${fault}); allow it with --egress-allow ${address}/${bits}`;
+type AddressVerdict =
+  | { readonly ok: true }
+  /** `fault` goes behind the address: ` (10.0.0.0/8, private)`. Final: no entry could allow it. */
+  | { readonly ok: false; readonly isFinal: boolean; readonly fault: string };
+
+function judgeAddress(address: string, port: number, { allow, deny, nat64 }: EgressPolicy): AddressVerdict {
+  const carried = nat64 === undefined ? undefined : carriedIpv4(address, nat64);
+  const forms = carried === undefined ? [address] : [address, carried];
+  const speaksOf = (rule: OperatorRule, addresses: readonly string[]): boolean =>
+    addresses.some((form) => matchesAddress(rule, form, port));
+  const disguised = deny.length === 0 ? [] : standsForIpv4(address);
+  const denied = deny.find((rule) => speaksOf(rule, forms) || speaksOf(rule, disguised));
+  if (denied !== undefined)
+    return { ok: false, isFinal: true, fault: `, which is denied by --egress-deny ${denied.text}` };
+  if (allow.some((rule) => speaksOf(rule, forms))) return { ok: true };
+  const fault = addressFault(address, nat64);
+  if (fault === undefined) return { ok: true };
+  if (isMapped(address))
+    return { ok: false, isFinal: true, fault: ' (mapped IPv4): write the IPv4 address instead' };
+  return { ok: false, isFinal: false, fault: ` (${fault})` };
 }
 
-/** An address, and the IPv4 address that it stands for if it is in the prefix. */
-function formsOf(address: string, prefix: Cidr | undefined): readonly string[] {
-  const carried = prefix === undefined ? undefined : carriedIpv4(address, prefix);
-  return carried === undefined ? [address] : [address, carried];
+/** `; allow it with --egress-allow …`: works when it is added as it stands. */
+function allowing(entries: readonly string[]): string {
+  const flags = entries.map((entry) => `--egress-allow ${entry}`).join(' ');
+  return `; allow ${entries.length === 1 ? 'it' : 'them'} with ${flags}`;
+}
+
+/** The entry that allows one address. */
+function entryFor(address: string): string {
+  return `${address}/${isIP(address) === 4 ? 32 : 128}`;
 }
 
 function refusal(stage: RefusalStage, what: string): Refusal {

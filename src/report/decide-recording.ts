@@ -21,7 +21,9 @@ export type ReleaseReason =
   /** It is being deleted, has not ended, and nobody is left who would write how it did. */
   | 'NeverEnded'
   /** Its run is recorded already. */
-  | 'Recorded';
+  | 'Recorded'
+  /** It is being deleted with its whole namespace, in which nothing can be recorded any more. */
+  | 'NamespaceGone';
 
 /** What a Task needs of the recorder. */
 export type RecordingStep =
@@ -96,12 +98,13 @@ export function outputsAwaitedSince({ status, metadata }: Task): number | undefi
 }
 
 /**
- * Whether a completion is too old to tell anybody of. Without a completionTime only a Task that was never held
- * for us can be: then its age is that of the Task.
+ * Whether a completion is too old to tell anybody of. Never that of a Task which is held for us: it was seen
+ * before it ended, however long nobody looked since (a laptop that was off), and whatever the clock says now.
+ * Without a completionTime the age is that of the Task.
  */
 export function isExpired(task: Task, nowMs: number, backlogMs: number): boolean {
+  if (task.metadata.finalizers?.includes(onCompletionFinalizer)) return false;
   const completedMs = Date.parse(task.status?.completionTime ?? '');
   if (!Number.isNaN(completedMs)) return nowMs - completedMs > backlogMs;
-  if (task.metadata.finalizers?.includes(onCompletionFinalizer)) return false;
   return nowMs - Date.parse(task.metadata.creationTimestamp) > backlogMs;
 }

@@ -41,6 +41,13 @@ export interface RecorderSettings {
 /** A delay from which on a failing Task gets an Event and a condition: it is not a hiccup. */
 const sayAfterMs = 5_000;
 
+/** What is said of Tasks that are let go although their hooks are told nothing. */
+const untold: { readonly [Reason in ReleaseReason]?: string } = {
+  CompletionSkipped: 'let go by annotation telos.dev/skip-completion: its hooks are told nothing',
+  NeverEnded: 'deleted before it ended: nobody runs it any more, so its hooks are told nothing',
+  NamespaceGone: 'deleted with its namespace, which takes no Deliveries: its hooks are told nothing',
+};
+
 /**
  * Sees to it that every terminal run of every Task with hooks has its Deliveries.
  *
@@ -190,7 +197,14 @@ export class Recorder {
     // The hooks may change between the two steps as well, and each has to be recorded.
     const hooks = task.metadata.annotations?.[onCompletionAnnotation];
     if (created?.run !== run || created.hooks !== hooks) {
-      await this.#createDeliveries(text, task, run);
+      try {
+        await this.#createDeliveries(text, task, run);
+      } catch (error) {
+        // Nothing can be made in a namespace that goes, and a Task held in it would keep it for ever.
+        if (!isStoreError(error, 'NotFound') || task.metadata.deletionTimestamp === undefined) throw error;
+        await this.#release(task, 'NamespaceGone');
+        return;
+      }
       this.#created.set(text, { run, hooks });
     }
     // R1: all Deliveries exist from here on.
@@ -233,13 +247,10 @@ export class Recorder {
   async #release(task: Task, reason: ReleaseReason): Promise<void> {
     if (saysHeld(task) && (await this.#setConditions(task, withoutHeld(task)))) return;
     await this.#patch(task, withoutFinalizer(task));
-    if (reason === 'CompletionSkipped' || reason === 'NeverEnded') {
-      const message =
-        reason === 'NeverEnded'
-          ? 'deleted before it ended: nobody runs it any more, so its hooks are told nothing'
-          : 'let go by annotation telos.dev/skip-completion: its hooks are told nothing';
-      this.#deps.events.record(subjectOf(task), 'Warning', reason, message);
-    }
+    const message = untold[reason];
+    if (message === undefined) return;
+    this.#deps.log.warn('a Task is let go untold', { task: keyText(keyOf(task)), reason });
+    this.#deps.events.record(subjectOf(task), 'Warning', reason, message);
   }
 
   /**

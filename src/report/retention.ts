@@ -20,17 +20,35 @@ export const defaultRetention: Retention = { settled: 7 * dayMs, failed: 30 * da
 /** The first sweep leaves a start in peace. */
 const firstSweepMs = 60_000;
 const sweepEveryMs = 3_600_000;
+/** A clock that was set must have been steady for so long before anything is removed on its word. */
+const steadyMs = 600_000;
+/** Wall time and real time may differ by so much from one look to the next. */
+const driftMs = 60_000;
 const pageSize = 200;
 
-/** Removes settled Deliveries when their time is over, once an hour, until the signal aborts. */
+/**
+ * Removes settled Deliveries when their time is over, once an hour, until the signal aborts. A clock that is
+ * ten years ahead for a moment would have all of them removed: so not when it was set since the last look.
+ */
 export async function sweepDeliveries(
   deps: RoomDeps,
   retention: Retention,
   signal: AbortSignal,
 ): Promise<void> {
-  for (let waitMs = firstSweepMs; ; waitMs = sweepEveryMs) {
+  const { clock } = deps;
+  const wallOffset = (): number => clock.now() - clock.monotonic();
+  let offset = wallOffset();
+  let waitMs = firstSweepMs;
+  for (;;) {
     try {
-      await sleep(waitMs, signal, deps.clock);
+      await sleep(waitMs, signal, clock);
+      const wasSet = Math.abs(wallOffset() - offset) > driftMs;
+      offset = wallOffset();
+      waitMs = wasSet ? steadyMs : sweepEveryMs;
+      if (wasSet) {
+        deps.log.info('the clock was set: old Deliveries are kept until it has been steady for a while');
+        continue;
+      }
       const removed = await sweep(deps, retention, signal);
       if (removed > 0) deps.log.info('old Deliveries were removed', { removed });
     } catch (thrown) {
@@ -42,11 +60,12 @@ export async function sweepDeliveries(
 
 async function sweep(deps: RoomDeps, retention: Retention, signal: AbortSignal): Promise<number> {
   const { store, clock } = deps;
+  const nowMs = clock.now();
   let removed = 0;
   let token: string | undefined;
   do {
     const page = await store.list('Delivery', { limit: pageSize, continue: token, signal });
-    const old = page.items.filter((delivery) => isOver(delivery, clock.now(), retention));
+    const old = page.items.filter((delivery) => isOver(delivery, nowMs, retention));
     const outcomes = await Promise.all(old.map((delivery) => remove(deps, delivery)));
     removed += outcomes.filter(Boolean).length;
     token = page.continue;
@@ -57,8 +76,13 @@ async function sweep(deps: RoomDeps, retention: Retention, signal: AbortSignal):
 /** Whether a Delivery has been kept long enough. */
 export function isOver(delivery: Delivery, nowMs: number, retention: Retention): boolean {
   if (!isSettled(delivery)) return false;
-  // A person who settles one by hand need not know of settledAt.
-  const settledMs = Date.parse(delivery.status?.settledAt || delivery.metadata.creationTimestamp);
+  const { creationTimestamp } = delivery.metadata;
+  // A person who settles one by hand need not know of settledAt; a time before its creation is that of a clock
+  // that was behind.
+  const settledMs = Math.max(
+    Date.parse(delivery.status?.settledAt || creationTimestamp),
+    Date.parse(creationTimestamp),
+  );
   return nowMs - settledMs > (delivery.status?.phase === 'Failed' ? retention.failed : retention.settled);
 }
 

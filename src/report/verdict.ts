@@ -38,10 +38,10 @@ export function judge(outcome: SendOutcome, nowMs: number): Verdict {
     case 'answered':
       return judgeAnswer(outcome.status, outcome.headers, nowMs);
     case 'refused':
-      // A name gets repaired; what is wrong with the text of a URL stays wrong.
+      // A name gets repaired, and a Secret that gives a header; what is wrong with the text of a URL stays wrong.
       return {
-        kind: outcome.stage === 'dns' ? 'retry' : 'failed',
-        reason: 'Blocked',
+        kind: outcome.stage === 'dns' || outcome.stage === 'header' ? 'retry' : 'failed',
+        reason: outcome.stage === 'header' ? 'InvalidHeader' : 'Blocked',
         message: outcome.message,
         health: 'unknown',
       };

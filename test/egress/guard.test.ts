@@ -223,6 +223,59 @@ describe('a refusal', () => {
   });
 });
 
+describe('a header', () => {
+  const refused = [
+    ['host', 'internal.example'],
+    ['Content-Length', '0'],
+    ['transfer-encoding', 'chunked'],
+    ['connection', 'close'],
+    ['te', 'trailers'],
+    ['trailer', 'x'],
+    ['upgrade', 'h2c'],
+    ['keep-alive', 'timeout=9'],
+    ['Expect', '100-continue'],
+    ['proxy-authorization', 'Basic x'],
+    ['Proxy-Anything', 'x'],
+    ['http2-settings', 'x'],
+    [':authority', 'internal.example'],
+    ['', 'x'],
+    ['a b', 'x'],
+    ['a:b', 'x'],
+    ['x\r\nhost', 'x'],
+    ['ü', 'x'],
+    ['x-a', 'hunter2\r\nhost: internal'],
+    ['x-a', 'hunter2\n'],
+    ['x-a', 'hunter2\r'],
+    ['x-a', 'hunter2\0'],
+    ['x-a', 'hunter2\u007f'],
+    ['x-a', 'hunter2\u0100'],
+    ['x-a', 'hunter2\u{1f600}'],
+  ] as const;
+
+  test('that frames or routes, or is none, is refused, and no socket is opened', async () => {
+    const receiver = await house.receiver();
+    const { post, dials } = house.door({ caPem: receiver.caPem });
+    for (const [header, value] of refused) {
+      const outcome = await post(receiver.origin, { headers: { 'x-fine': 'y', [header]: value } });
+      expect(outcome, JSON.stringify([header, value])).toMatchObject({ kind: 'refused', stage: 'header' });
+      expect(JSON.stringify(outcome)).not.toContain('hunter2');
+    }
+    expect(dials).toEqual([]);
+    expect(receiver.accepts).toBe(0);
+  });
+
+  test('may hold latin-1 and tabs', async () => {
+    const receiver = await house.receiver();
+    const { post } = house.door({ caPem: receiver.caPem });
+    expect(
+      await post(receiver.origin, { headers: { 'X-A': 'é\tb', "x!#$%&'*+.^_`|~-1": '' } }),
+    ).toMatchObject({
+      kind: 'answered',
+    });
+    expect(receiver.requests[0]?.headers).toMatchObject({ 'x-a': 'é\tb' });
+  });
+});
+
 describe('a check', () => {
   test('says where it would connect, and connects nowhere', async () => {
     const [receiver, dns] = await Promise.all([house.receiver(), house.dns()]);
@@ -266,6 +319,34 @@ describe('a connection', () => {
     clock.advance(1);
     await post(receiver.origin);
     expect(receiver.accepts).toBe(2);
+  });
+
+  test('that is idle is closed when it is 60 s old', async () => {
+    const receiver = await house.receiver();
+    const clock = new ManualClock();
+    const { post } = house.door({ caPem: receiver.caPem }, clock);
+    await post(receiver.origin);
+    clock.advance(59_999);
+    await post(receiver.origin);
+    expect(receiver.open).toBe(1);
+    clock.advance(1);
+    await receiver.drained();
+    expect(clock.nextTimerMs).toBeUndefined();
+  });
+
+  test('that is 60 s old while it is under way ends with its answer', async () => {
+    const answers: (() => void)[] = [];
+    const receiver = await house.receiver({
+      answer: (_request, response) => answers.push(() => response.end()),
+    });
+    const clock = new ManualClock();
+    const { post } = house.door({ caPem: receiver.caPem }, clock);
+    const waiting = post(receiver.origin, { timeoutMs: 90_000 });
+    await receiver.received(1);
+    clock.advance(60_000);
+    answers[0]?.();
+    expect(await waiting).toMatchObject({ kind: 'answered' });
+    await receiver.drained();
   });
 
   test('that the receiver has closed meanwhile costs no attempt', async () => {

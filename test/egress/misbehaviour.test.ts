@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeCertificate } from '../../src/cli/demo/certificate.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -106,6 +107,46 @@ describe('an answer', () => {
     await receiver.drained();
   });
 
+  test('that would unpack to a gigabyte stays as small as it came', async () => {
+    const bomb = gzipSync(Buffer.alloc(32 * 1024 * 1024));
+    const receiver = await house.receiver({
+      answer: (_request, response) =>
+        response.writeHead(200, { 'content-encoding': 'gzip, gzip' }).end(gzipSync(bomb)),
+    });
+    const { post } = house.door({ caPem: receiver.caPem });
+    const outcome = await post(receiver.origin);
+    expect(outcome.kind === 'answered' ? outcome.body.length : 0).toBeLessThanOrEqual(4096);
+  });
+
+  test('that comes byte by byte is taken whole', async () => {
+    const text = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine';
+    const receiver = await house.receiver({
+      afterTls: (socket) => {
+        const drip = (left: string): void => {
+          if (left !== '') socket.write(left.slice(0, 1), () => drip(left.slice(1)));
+        };
+        socket.once('data', () => drip(text));
+      },
+    });
+    const { post } = house.door({ caPem: receiver.caPem });
+    expect(await post(receiver.origin)).toMatchObject({ status: 200, body: Buffer.from('fine') });
+  });
+
+  test('that nobody asked for closes the connection, and answers nobody', async () => {
+    const receiver = await house.receiver({
+      afterTls: (socket) =>
+        socket.on('data', () =>
+          socket.write('HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'),
+        ),
+    });
+    const { post } = house.door({ caPem: receiver.caPem });
+    for (let round = 1; round <= 3; round += 1) {
+      expect(await post(receiver.origin)).toMatchObject({ status: 204 });
+      await receiver.drained();
+      expect(receiver.accepts).toBe(round);
+    }
+  });
+
   test('comes after hints that are not it', async () => {
     const receiver = await house.receiver({
       afterTls: saying(
@@ -147,6 +188,11 @@ describe('no answer', () => {
     [
       'half a header',
       { afterTls: saying('HTTP/1.1 200 OK\r\nx-a', 'reset') },
+      'the connection was closed before an answer came',
+    ],
+    [
+      'half a status line',
+      { afterTls: saying('HTTP/1.1 2', 'reset') },
       'the connection was closed before an answer came',
     ],
     [
@@ -217,16 +263,59 @@ describe('no answer', () => {
     await receiver.drained();
   });
 
-  test('to the handshake is a timeout', async () => {
+  test('to the handshake is a timeout after 5 s, and the connection is closed', async () => {
     const clock = new ManualClock();
-    const receiver = await house.receiver({ beforeTls: () => {} });
+    let greeted = (): void => {};
+    const greeting = new Promise<void>((resolve) => {
+      greeted = resolve;
+    });
+    const receiver = await house.receiver({ beforeTls: (socket) => socket.once('data', () => greeted()) });
     const { post } = house.door({ caPem: receiver.caPem }, clock);
     const waiting = post(receiver.origin);
-    await receiver.accepted(1);
-    clock.advance(10_000);
-    expect(await waiting).toMatchObject({ kind: 'failed', reason: 'Timeout' });
+    await greeting;
+    clock.advance(4_999);
+    expect(receiver.open).toBe(1);
+    clock.advance(1);
+    expect(await waiting).toMatchObject({
+      kind: 'failed',
+      reason: 'Timeout',
+      message: `127.0.0.1:${receiver.port} did not finish the TLS handshake within 5000 ms`,
+    });
     expect(clock.nextTimerMs).toBeUndefined();
     await receiver.drained();
+  });
+
+  test('to the handshake leaves time for the next address', async () => {
+    const clock = new ManualClock();
+    const [receiver, dns] = await Promise.all([house.receiver(), house.dns()]);
+    const silent = await house.receiver({ address: '127.0.0.2', port: receiver.port, beforeTls: () => {} });
+    dns.answer('A', 'receiver.example', ['127.0.0.2', '127.0.0.1']);
+    const { post, dials } = house.door({ caPem: receiver.caPem, dnsServers: [dns.address] }, clock);
+    const waiting = post(`https://receiver.example:${receiver.port}/`);
+    await silent.accepted(1);
+    clock.advance(2_500);
+    expect(await waiting).toMatchObject({ kind: 'answered', address: `127.0.0.1:${receiver.port}` });
+    expect(dials).toEqual([`127.0.0.2:${receiver.port}`, `127.0.0.1:${receiver.port}`]);
+    await silent.drained();
+  });
+
+  test('because the link is half open is a timeout, and the next POST dials anew', async () => {
+    const clock = new ManualClock();
+    const heard = { count: 0 };
+    const receiver = await house.receiver({
+      // The first connection answers once and then hears and says nothing more, as if the link were cut.
+      afterTls: (socket) =>
+        socket.on('data', () => {
+          heard.count += 1;
+          if (heard.count !== 2) socket.write('HTTP/1.1 204 No Content\r\n\r\n');
+          else clock.advance(10_000);
+        }),
+    });
+    const { post } = house.door({ caPem: receiver.caPem }, clock);
+    expect(await post(receiver.origin)).toMatchObject({ status: 204 });
+    expect(await post(receiver.origin)).toMatchObject({ kind: 'failed', reason: 'Timeout' });
+    expect(await post(receiver.origin)).toMatchObject({ status: 204 });
+    expect(receiver.accepts).toBe(2);
   });
 
   test('because nobody listens is a failure to connect', async () => {

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Certificate, makeCertificate } from '../../src/cli/demo/certificate.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { House } from './house.ts';
 
@@ -22,8 +24,14 @@ interface Proxy {
 }
 
 /** A forward proxy on loopback; `answer` may take a CONNECT over. */
-async function startProxy(answer?: (socket: Socket) => void): Promise<Proxy> {
-  const server = createServer();
+async function startProxy(
+  answer?: (socket: Socket, path: string) => void,
+  secure?: Certificate,
+): Promise<Proxy> {
+  const server =
+    secure === undefined
+      ? createServer()
+      : createHttpsServer({ cert: secure.certPem, key: secure.keyPem }).on('tlsClientError', () => {});
   const connects: { path: string; authorization: string | undefined }[] = [];
   const sockets = new Set<Socket>();
   let accepts = 0;
@@ -38,7 +46,7 @@ async function startProxy(answer?: (socket: Socket) => void): Promise<Proxy> {
     const path = request.url ?? '';
     connects.push({ path, authorization: request.headers['proxy-authorization'] });
     server.emit('seen');
-    if (answer !== undefined) return answer(socket);
+    if (answer !== undefined) return answer(socket, path);
     const [host = '', port = ''] = path.split(':');
     const upstream = connect(Number(port), host, () => {
       socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
@@ -91,6 +99,76 @@ describe('through a proxy', () => {
     expect(receiver.requests[0]?.headers).not.toHaveProperty('proxy-authorization');
   });
 
+  test('what is dialled is the proxy, and that is what is counted', async () => {
+    const [receiver, proxy] = await Promise.all([house.receiver(), startProxy()]);
+    // The proxy's own address is the operator's choice and needs no entry.
+    const { post, dials } = house.door({
+      allow: [`127.0.0.1:${receiver.port}`],
+      caPem: receiver.caPem,
+      proxy: `http://${proxy.at}`,
+    });
+    expect(await post(receiver.origin)).toMatchObject({ kind: 'answered' });
+    expect(dials).toEqual([proxy.at]);
+    expect(proxy.accepts).toBe(1);
+  });
+
+  test('TLS goes to the proxy as well when its URL says so', async () => {
+    const authority = await makeCertificate();
+    const certificate = await makeCertificate({ names: ['127.0.0.1'], signedBy: authority });
+    const receiver = await house.receiver({ authority });
+    const proxy = await startProxy(undefined, certificate);
+    const { post } = house.door({ caPem: authority.certPem, proxy: `https://user:x@${proxy.at}` });
+    expect(await post(receiver.origin)).toMatchObject({ kind: 'answered', status: 200 });
+    expect(proxy.connects).toEqual([
+      {
+        path: `127.0.0.1:${receiver.port}`,
+        authorization: `Basic ${Buffer.from('user:x').toString('base64')}`,
+      },
+    ]);
+  });
+
+  test.each([
+    ['for another name', ['other.example'], true, 'its certificate is for another name'],
+    ['of an unknown authority', ['127.0.0.1'], false, 'its certificate is signed by nobody we trust'],
+  ] as const)('a proxy with a certificate %s is told nothing', async (_what, names, isKnown, message) => {
+    const authority = await makeCertificate();
+    const certificate = await makeCertificate({ names, signedBy: authority });
+    const proxy = await startProxy(undefined, certificate);
+    const { post } = house.door({
+      caPem: isKnown ? authority.certPem : (await makeCertificate()).certPem,
+      proxy: `https://user:hunter2@${proxy.at}`,
+    });
+    const outcome = await post('https://127.0.0.1:8443/');
+    expect(outcome).toMatchObject({
+      kind: 'failed',
+      reason: 'Proxy',
+      message: expect.stringContaining(`the proxy ${proxy.at} cannot be used: ${message}`),
+    });
+    expect(proxy.connects).toEqual([]);
+  });
+
+  test('an address that the proxy cannot reach leaves the next one to try', async () => {
+    const [receiver, dns] = await Promise.all([house.receiver(), house.dns()]);
+    dns.answer('A', name, ['127.0.0.7', '127.0.0.1']);
+    const proxy = await startProxy((socket, path) => {
+      if (path.startsWith('127.0.0.7')) return void socket.end('HTTP/1.1 504 No\r\n\r\n');
+      const upstream = connect(receiver.port, '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+        upstream.pipe(socket).pipe(upstream);
+      }).on('error', () => {});
+    });
+    const { post } = house.door({
+      caPem: receiver.caPem,
+      dnsServers: [dns.address],
+      proxy: `http://${proxy.at}`,
+    });
+    expect(await post(`https://${name}:${receiver.port}/`)).toMatchObject({ kind: 'answered' });
+    expect(proxy.connects.map(({ path }) => path)).toEqual([
+      `127.0.0.7:${receiver.port}`,
+      `127.0.0.1:${receiver.port}`,
+    ]);
+  });
+
   test('a refused name or address is refused all the same, and the proxy hears nothing', async () => {
     const [dns, proxy] = await Promise.all([house.dns(), startProxy()]);
     dns.answer('A', name, ['10.1.2.3']);
@@ -131,7 +209,11 @@ describe('through a proxy', () => {
       'answered 302 to CONNECT',
     ],
     ['hangs up', (socket) => socket.destroy(), 'cannot be used: connection reset'],
-    ['talks garbage', (socket) => socket.end('SSH-2.0-OpenSSH\r\n'), 'cannot be used: HPE_INVALID_CONSTANT'],
+    [
+      'talks garbage',
+      (socket) => socket.end('SSH-2.0-OpenSSH\r\n'),
+      'cannot be used: it does not speak HTTP',
+    ],
     [
       'speaks first in the tunnel',
       (socket) => socket.write('HTTP/1.1 200 OK\r\n\r\nhello'),

@@ -193,11 +193,24 @@ describe('the name of a host', () => {
 
   test('is told with what would allow it', () => {
     expect(reasonOf('https://telos.default.svc:8443/secret?token=secret')).toBe(
-      'blocked: telos.default.svc is a local name (.svc); allow it with --egress-allow telos.default.svc',
+      'blocked: telos.default.svc is a local name (.svc); allow it with --egress-allow telos.default.svc, and its addresses in the same way if they are not public',
     );
     expect(reasonOf('https://intranet/')).toBe(
-      'blocked: intranet is a single-label name; allow it with --egress-allow intranet',
+      'blocked: intranet is a single-label name; allow it with --egress-allow intranet, and its addresses in the same way if they are not public',
     );
+  });
+
+  test('is told with all that would allow localhost, and that does', () => {
+    const url = 'https://localhost:8443/secret';
+    const reason = reasonOf(url);
+    expect(reason).toBe(
+      'blocked: localhost is a local name (.localhost); allow them with --egress-allow localhost --egress-allow 127.0.0.1/32 --egress-allow ::1/128',
+    );
+    const allow = [...reason.matchAll(/--egress-allow (\S+)/g)].map(([, entry = '']) => entry);
+    const judged = judgeUrl(url, policy({ allow }));
+    expect(judged.ok).toBe(true);
+    if (judged.ok)
+      expect(judgeAddresses(judged.target, ['127.0.0.1', '::1'], policy({ allow }))).toBeUndefined();
   });
 
   test('is lifted by an entry for it, for its port, and for nothing else', () => {
@@ -280,9 +293,30 @@ describe('addresses', () => {
     expect(stageOf('https://[::ffff:10.0.0.1]/', options)).toBe('address');
   });
 
-  test('an allowed name still needs allowed addresses', () => {
-    const named = policy({ allow: ['hooks.example.com'] });
-    expect(judgeAddresses(targetOf('https://hooks.example.com/'), ['127.0.0.1'], named)?.stage).toBe('dns');
+  test('an allowed name still needs allowed addresses, and the refusal names them all', () => {
+    const target = targetOf('https://hooks.example.com/');
+    const addresses = ['127.0.0.1', '8.8.8.8', 'fd00::1'];
+    const refusal = judgeAddresses(target, addresses, policy({ allow: ['hooks.example.com'] }));
+    expect(refusal).toEqual({
+      stage: 'dns',
+      reason:
+        'blocked: hooks.example.com resolves to 127.0.0.1 (127.0.0.0/8, loopback) and fd00::1 (outside 2000::/3, not global unicast); allow them with --egress-allow 127.0.0.1/32 --egress-allow fd00::1/128',
+    });
+    const allow = [...(refusal?.reason ?? '').matchAll(/--egress-allow (\S+)/g)].map(
+      ([, entry = '']) => entry,
+    );
+    expect(judgeAddresses(target, addresses, policy({ allow }))).toBeUndefined();
+  });
+
+  test('no remedy is told where none helps', () => {
+    const options = { allow: ['hooks.example.com'], deny: ['10.0.0.0/8'] };
+    expect(
+      judgeAddresses(targetOf('https://hooks.example.com/'), ['127.0.0.1', '10.1.2.3'], policy(options))
+        ?.reason,
+    ).toBe('blocked: hooks.example.com resolves to 10.1.2.3, which is denied by --egress-deny 10.0.0.0/8');
+    expect(reasonOf('https://[::ffff:10.1.2.3]/')).toBe(
+      'blocked: ::ffff:a01:203 (mapped IPv4): write the IPv4 address instead',
+    );
   });
 
   test('deny wins over everything', () => {
@@ -298,11 +332,32 @@ describe('addresses', () => {
     ).toBe('blocked: hooks.example.com resolves to 10.1.2.3, which is denied by --egress-deny 10.0.0.0/8');
   });
 
-  test('what is denied as IPv4 is denied in its IPv6 clothes', () => {
-    const options = { allow: ['::/0'], deny: ['8.8.8.8'], nat64Prefix: '64:ff9b::/96' };
-    expect(stageOf('https://[::ffff:8.8.8.8]/', options)).toBe('address');
-    expect(stageOf('https://[64:ff9b::8.8.8.8]/', options)).toBe('address');
-    expect(stageOf('https://[64:ff9b::8.8.4.4]/', options)).toBeUndefined();
+  test.each([
+    '::ffff:8.8.8.8',
+    '::ffff:808:808',
+    '::8.8.8.8',
+    '::ffff:0:8.8.8.8',
+    '64:ff9b::8.8.8.8',
+    '64:ff9b:1::8.8.8.8',
+    '64:ff9b:1:2:3:4:808:808',
+    '2002:808:808::1',
+    '2001:0:808:808::1',
+    '2001:0:1:1:0:0:f7f7:f7f7',
+    '2606:4700::5efe:8.8.8.8',
+    'fe80::200:5efe:8.8.8.8',
+    'fd64::8.8.8.8',
+  ])('what is denied as IPv4 is denied in the clothes of IPv6: %s', (address) => {
+    const open = { allow: ['::/0', '0.0.0.0/0'], nat64Prefix: 'fd64::/96' };
+    expect(stageOf(`https://[${address}]/`, { ...open, deny: ['8.8.8.0/24'] })).toBe('address');
+    expect(stageOf(`https://[${address}]/`, { ...open, deny: ['8.8.4.4'] })).toBeUndefined();
+  });
+
+  test('what is denied for a port, or as IPv6, is no more than that', () => {
+    const options = { allow: ['::/0', '0.0.0.0/0'], deny: ['8.8.8.8:8443', '::/96'] };
+    expect(stageOf('https://[::ffff:8.8.8.8]:8443/', options)).toBe('address');
+    expect(stageOf('https://[::ffff:8.8.8.8]/', options)).toBeUndefined();
+    expect(stageOf('https://[::8.8.8.8]/', options)).toBe('address');
+    expect(stageOf('https://8.8.8.8/', options)).toBeUndefined();
   });
 
   test('an address behind the NAT64 prefix is judged as the IPv4 address it carries', () => {

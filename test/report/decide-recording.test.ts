@@ -184,8 +184,12 @@ describe('a completion is too old to tell', () => {
     );
   });
 
-  it('without one by the age of the Task, unless it was held for us', () => {
+  it('without one by the age of the Task', () => {
     expect(isExpired(task({ status: { phase: 'Failed' } }), now, day)).toBe(true);
+  });
+
+  it('never when the Task was held for us: it was seen before it ended', () => {
+    expect(isExpired(task({ status: failed, finalizers: held }), now, day)).toBe(false);
     expect(isExpired(task({ status: { phase: 'Failed' }, finalizers: held }), now, day)).toBe(false);
   });
 });

@@ -30,7 +30,10 @@ const heldBecause = ({ status }: Task): string | undefined =>
 const ended = { phase: 'Failed', completionTime: '2026-01-02T03:04:00Z' };
 
 /** The store while it takes no Deliveries of this Task. */
-function full(task: string): { readonly store: ResourceStore; readonly refusals: number; clear(): void } {
+function full(
+  task: string,
+  error = new StoreError('Unavailable', 'the disk is full'),
+): { readonly store: ResourceStore; readonly refusals: number; clear(): void } {
   let isFull = true;
   let refusals = 0;
   const store = new Proxy(house.store, {
@@ -40,7 +43,7 @@ function full(task: string): { readonly store: ResourceStore; readonly refusals:
       return async (draft: { kind: string; spec?: { task?: { name: string } } }) => {
         if (!isFull || draft.kind !== 'Delivery' || draft.spec?.task?.name !== task) return method(draft);
         refusals += 1;
-        throw new StoreError('Unavailable', 'the disk is full');
+        throw error;
       };
     },
   });
@@ -133,6 +136,19 @@ describe('a Task whose completion cannot be recorded', () => {
     expect(await house.deliveries()).toEqual([]);
     const reasons = (await house.store.list('Event')).items.map(({ reason }) => reason);
     expect(reasons).toContain('CompletionSkipped');
+  });
+
+  it('is let go when it is deleted with its namespace, and held until then', async () => {
+    const namespace = full('fix-7', new StoreError('NotFound', 'the namespace is being deleted'));
+    await end('fix-7', { finalizers: [onCompletionFinalizer] });
+    const { stop } = house.start({}, namespace.store);
+    const stuck = await untilTask('fix-7', (task) => heldBecause(task) !== undefined);
+    expect(isHeld(stuck)).toBe(true);
+    await house.store.delete('Task', keyIn('fix-7'));
+    await untilGone(house.store, 'Task', keyIn('fix-7'));
+    await stop();
+    const reasons = (await house.store.list('Event')).items.map(({ reason }) => reason);
+    expect(reasons).toContain('NamespaceGone');
   });
 
   it('is marked all the same when its conditions cannot be written', async () => {

@@ -56,6 +56,7 @@ describe('what an answer means', () => {
     expect(told({ kind: 'refused', stage: 'text', message: 'no', timings })).toBe('failed Blocked');
     expect(told({ kind: 'refused', stage: 'address', message: 'no', timings })).toBe('failed Blocked');
     expect(told({ kind: 'refused', stage: 'dns', message: 'no', timings })).toBe('retry Blocked');
+    expect(told({ kind: 'refused', stage: 'header', message: 'no', timings })).toBe('retry InvalidHeader');
   });
 
   it('429 and 503 pause the origin for as long as they say', () => {

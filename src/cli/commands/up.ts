@@ -23,6 +23,7 @@ export async function runUp(options: UpOptions): Promise<number> {
     backlogMs,
     host,
     port,
+    clock: context.clock,
     log,
   });
   const drain = (): void => {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Delivery } from '../../api/delivery.ts';
 import { checkManifest, parseManifests } from '../../api/manifest.ts';
 import type { Task } from '../../api/task.ts';
+import { systemClock } from '../../base/clock.ts';
 import { TelosError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { EgressOptions } from '../../egress/policy.ts';
@@ -75,6 +76,7 @@ async function walk(
     backlogMs: 24 * 3_600_000,
     host: options.host,
     port: options.port,
+    clock: systemClock,
     log: options.log,
   });
   closers.push(() => runtime.stop());

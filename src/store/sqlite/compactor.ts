@@ -71,12 +71,12 @@ export class Compactor {
 
 /** Returns whether there may be more. */
 function compactHistory(transaction: Transaction): boolean {
-  return transaction.compact(transaction.now - historyMs, historyRevisions, versionsPerStep);
+  return transaction.compact(historyMs, historyRevisions, versionsPerStep);
 }
 
 /** Returns whether there may be more. */
 function removeOldEvents(transaction: Transaction): boolean {
-  const keys = transaction.eventsBefore(transaction.now - eventLifetimeMs, eventsPerStep);
+  const keys = transaction.eventsOlderThan(eventLifetimeMs, eventsPerStep);
   for (const key of keys) {
     const event = transaction.read('Event', key);
     if (event === undefined) continue;

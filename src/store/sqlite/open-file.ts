@@ -82,12 +82,19 @@ async function prepareFile(file: string, log: Logger): Promise<void> {
 
 /** Beside an empty file SQLite would throw the log away, and with it what was written last. */
 async function checkNoLog(file: string): Promise<void> {
-  const log = await stat(`${file}-wal`).catch(() => undefined);
-  if (log === undefined || log.size === 0) return;
+  const log = `${file}-wal`;
+  if ((await sizeOf(log)) === 0) return;
+  // Another process may have made both in between: the file always before its log.
+  if ((await sizeOf(file)) > 0) return;
   throw unavailable(
     file,
-    `is empty or gone, but its log ${file}-wal is not; put the file back beside it, or move the log away to begin anew`,
+    `is empty or gone, but its log ${log} is not; put the file back beside it, or move the log away to begin anew`,
   );
+}
+
+/** 0 when it is not there. */
+async function sizeOf(file: string): Promise<number> {
+  return (await stat(file).catch(() => undefined))?.size ?? 0;
 }
 
 async function makeFile(file: string): Promise<void> {

@@ -151,30 +151,35 @@ export class Transaction {
     );
   }
 
-  /** Keys of the Events last written before a time (milliseconds), oldest first. */
-  eventsBefore(time: number, limit: number): Key[] {
+  /**
+   * Keys of the Events that are older than `ageMs`, oldest first. What is as much ahead of the clock was written
+   * while that was wrong, and counts as old.
+   */
+  eventsOlderThan(ageMs: number, limit: number): Key[] {
     return this.#tables.connection
       .all<{ namespace: string; name: string; at: number }>(
         "SELECT o.namespace, o.name, r.at FROM object o INDEXED BY event_age CROSS JOIN revision r ON r.rv = o.rv WHERE o.kind = 'Event' ORDER BY o.rv LIMIT ?",
         limit,
       )
-      .filter(({ at }) => at < time);
+      .filter(({ at }) => Math.abs(this.#now - at) > ageMs);
   }
 
   /**
-   * Removes superseded states among the next `limit` versions, sparing those written after `time` and the
-   * newest `keep`. Returns whether there may be more to remove.
+   * Removes superseded states among the next `limit` versions, sparing those younger than `ageMs` and the newest
+   * `keep`. What is as much ahead of the clock was written while that was wrong, and counts as old. Returns
+   * whether there may be more to remove.
    */
-  compact(time: number, keep: number, limit: number): boolean {
+  compact(ageMs: number, keep: number, limit: number): boolean {
     const { connection } = this.#tables;
     const from = this.#tables.compactedVersion();
     const end = Math.min(this.#tables.currentVersion() - keep, from + limit);
     if (end <= from) return false;
     const young = connection.first<{ rv: number | null }>(
-      'SELECT min(rv) AS rv FROM revision WHERE rv > ? AND rv <= ? AND at > ?',
+      'SELECT min(rv) AS rv FROM revision WHERE rv > ? AND rv <= ? AND at > ? AND at < ?',
       from,
       end,
-      time,
+      this.#now - ageMs,
+      this.#now + ageMs,
     )?.rv;
     const upTo = young === null || young === undefined ? end : young - 1;
     if (upTo <= from) return false;

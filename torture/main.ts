@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type StandKind, stands } from './stand.ts';
+import { summarize } from './summary.ts';
+import { torture } from './torture.ts';
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '1000' },
+    tasks: { type: 'string', default: '10000' },
+    seed: { type: 'string', default: randomBytes(4).toString('hex') },
+    store: { type: 'string', default: 'sqlite' },
+  },
+});
+const kills = wholeNumber('--kills', values.kills);
+const tasks = wholeNumber('--tasks', values.tasks);
+const { seed, store } = values;
+if (!isStandKind(store)) refuse(`no store '${store}' can be tortured: use ${Object.keys(stands).join(', ')}`);
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+const folder = await mkdtemp(join(tmpdir(), 'telos-torture-'));
+console.log(
+  `seed ${seed}: ${tasks} Tasks, ${kills} kills, store ${store}, ${cpus().length} cores, Node ${process.version}\n`,
+);
+const passed = await run(store).catch((error: unknown) => {
+  console.error(error);
+  return false;
+});
+if (passed) await rm(folder, { recursive: true, force: true });
+else {
+  console.log(`\nThe store is kept in ${folder}. To repeat:`);
+  console.log(`  npm run torture -- --kills ${kills} --tasks ${tasks} --store ${store} --seed ${seed}`);
+}
+process.exit(passed ? 0 : 1);
+
+async function run(store: StandKind): Promise<boolean> {
+  const startedAt = performance.now();
+  const onProgress = (line: string): void => console.error(`  ${line}`);
+  const result = await torture({ kills, tasks, seed, store, folder, onProgress });
+  console.log(`\n${summarize(result, (performance.now() - startedAt) / 1000)}`);
+  return result.faults.length === 0;
+}
+
+function wholeNumber(flag: string, text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  return refuse(`${flag} '${text}' is not a whole number`);
+}
+
+function isStandKind(name: string): name is StandKind {
+  return Object.hasOwn(stands, name);
+}
+
+function refuse(message: string): never {
+  console.error(`error: ${message}`);
+  process.exit(2);
+}

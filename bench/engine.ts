@@ -1,6 +1,7 @@
 // An engine in a process of its own, so that its memory is its own.
 // Started by fork(): told where a store is, it works; told to stop, it writes what is left and tells its peak.
 import { once } from 'node:events';
+import { keepHeapSmall } from '../src/cli/heap-growth.ts';
 import { openStore, reportingEngine } from './stand.ts';
 
 export interface EngineOrder {
@@ -13,6 +14,8 @@ export interface EngineReport {
   readonly peakMb: number;
 }
 
+// As `telos up` does.
+keepHeapSmall();
 process.on('disconnect', () => process.exit());
 process.on('message', (message: EngineOrder | 'stop') => {
   if (message !== 'stop') void work(message);

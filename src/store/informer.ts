@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { isStoreError } from './errors.ts';
-import { type Key, keyOf, keyText, type ResourceStore } from './store.ts';
+import { type Key, keyText, parseKeyText, type ResourceStore } from './store.ts';
 
 /** What a view keeps, and who is told of its changes. */
 export interface ViewOptions<K extends Kind, T> {
@@ -21,6 +21,8 @@ export interface ViewOptions<K extends Kind, T> {
 
 export interface ViewChange<T> {
   readonly key: Key;
+  /** The key as `keyText` writes it: the view's own copy, so that keeping it costs nothing. */
+  readonly text: string;
   readonly before: T | undefined;
   /** Undefined: deleted, or no longer selected. */
   readonly now: T | undefined;
@@ -141,17 +143,18 @@ export class Informer<K extends Kind> {
   /** Lists everything into the views; returns the version to watch from. */
   async #list(signal: AbortSignal): Promise<string> {
     const { store, namespace } = this.#options;
-    const seen = new Set<string>();
+    // Only what is in a view already can be missing from the list.
+    const seen = this.#views.some((view) => view.size > 0) ? new Set<string>() : undefined;
     let token: string | undefined;
     for (;;) {
       const page = await store.list(this.#kind, { namespace, limit: pageSize, continue: token, signal });
       for (const resource of page.items) {
-        seen.add(keyText(keyOf(resource)));
+        seen?.add(keyText(resource.metadata));
         this.#apply(false, resource);
       }
       token = page.continue;
       if (token === undefined) {
-        for (const view of this.#views) view.retain(seen);
+        if (seen !== undefined) for (const view of this.#views) view.retain(seen);
         this.#isSynced = true;
         this.#markSynced();
         return page.resourceVersion;
@@ -167,7 +170,7 @@ export class Informer<K extends Kind> {
         // One resource that cannot be read must not keep all others from being seen.
         this.#options.log.error('a view failed', {
           kind: this.#kind,
-          key: keyText(keyOf(resource)),
+          key: keyText(resource.metadata),
           error: toError(thrown).message,
         });
       }
@@ -227,7 +230,8 @@ export class Informers {
 }
 
 interface Entry<T> {
-  readonly key: Key;
+  /** Its key, the same string at each change. */
+  readonly text: string;
   readonly version: number;
   readonly value: T;
 }
@@ -258,14 +262,13 @@ class SelectedView<K extends Kind, T> implements View<T> {
   }
 
   apply(deleted: boolean, resource: Resource<K>): void {
-    const key = keyOf(resource);
-    const text = keyText(key);
-    const before = this.#entries.get(text);
+    const before = this.#entries.get(keyText(resource.metadata));
+    const text = before?.text ?? keyText(resource.metadata);
     const version = Number(resource.metadata.resourceVersion);
     if (before !== undefined && (before.version > version || (before.version === version && !deleted)))
       return;
     const now = deleted ? undefined : this.#options.select(resource);
-    this.#set(text, before, now === undefined ? undefined : { key, version, value: now });
+    this.#set(text, before, now === undefined ? undefined : { text, version, value: now });
   }
 
   /** Drops what a complete list did not show. */
@@ -274,12 +277,12 @@ class SelectedView<K extends Kind, T> implements View<T> {
   }
 
   #set(text: string, before: Entry<T> | undefined, now: Entry<T> | undefined): void {
-    const key = now?.key ?? before?.key;
-    if (key === undefined) return;
+    if (before === undefined && now === undefined) return;
     if (now === undefined) this.#entries.delete(text);
     else this.#entries.set(text, now);
     this.#regroup(text, before?.value, now?.value);
-    this.#options.onChange?.({ key, before: before?.value, now: now?.value });
+    const { onChange } = this.#options;
+    onChange?.({ key: parseKeyText(text), text, before: before?.value, now: now?.value });
   }
 
   #regroup(text: string, before: T | undefined, now: T | undefined): void {

@@ -4,7 +4,7 @@ import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
 import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import type { RoomDeps } from '../store/room.ts';
-import { keyOf, keyText, parseKeyText } from '../store/store.ts';
+import { keyText, parseKeyText } from '../store/store.ts';
 import type { View, ViewChange } from '../store/view.ts';
 import { Agenda } from './agenda.ts';
 import { type AttemptDeps, type AttemptResult, makeAttempt } from './attempt.ts';
@@ -19,7 +19,7 @@ import {
 import { Filters } from './filters.ts';
 import type { FirstSight } from './first-sight.ts';
 import { GoneUrls } from './gone-urls.ts';
-import { laneOf } from './lane.ts';
+import { Lanes, laneOf } from './lane.ts';
 import type { ReportMetrics } from './metrics.ts';
 import type { RequestSettings } from './request.ts';
 import { firstStepMs } from './schedule.ts';
@@ -65,6 +65,7 @@ export class Dispatcher {
   readonly #view: View<Unsettled>;
   readonly #gone: GoneUrls;
   readonly #filters = new Filters();
+  readonly #lanes = new Lanes();
   readonly #agenda: Agenda;
   readonly #underWay = new Set<string>();
   readonly #warm = new Map<string, Delivery>();
@@ -137,7 +138,7 @@ export class Dispatcher {
   }
 
   #select(delivery: Delivery): Unsettled | undefined {
-    const text = keyText(keyOf(delivery));
+    const text = keyText(delivery.metadata);
     if (!needsDispatch(delivery)) {
       this.#warm.delete(text);
       return undefined;
@@ -145,11 +146,10 @@ export class Dispatcher {
     const due = dueAt(delivery, this.#deps.clock.now());
     if (due <= this.#deps.clock.now() && this.#warm.size < maxWarm) this.#warm.set(text, delivery);
     else this.#warm.delete(text);
-    return { lane: laneOf(delivery), dueAt: due, version: Number(delivery.metadata.resourceVersion) };
+    return { lane: this.#lanes.of(delivery), dueAt: due, version: Number(delivery.metadata.resourceVersion) };
   }
 
-  #onChange({ key, before, now }: ViewChange<Unsettled>): void {
-    const text = keyText(key);
+  #onChange({ text, before, now }: ViewChange<Unsettled>): void {
     if (now !== undefined) {
       this.#schedule(text, now);
       this.#pump();

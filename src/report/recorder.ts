@@ -134,8 +134,7 @@ export class Recorder {
     return this.#queue.run(signal);
   }
 
-  #onChange({ key, now }: ViewChange<Task>): void {
-    const text = keyText(key);
+  #onChange({ text, now }: ViewChange<Task>): void {
     if (now !== undefined && terminalPhase(now) !== undefined) {
       if (!this.#seenAt.has(text)) this.#seenAt.set(text, this.#deps.clock.monotonic());
       if (!this.#informer.isSynced) this.#catchUp.add(text);

@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { isStoreError } from './errors.ts';
-import { type Change, keyOf, keyText, type ResourceStore } from './store.ts';
+import { type Change, keyText, type ResourceStore } from './store.ts';
 import { SelectedView, type Versioned, type View, type ViewOptions } from './view.ts';
 
 /** A collection that can be followed: it lists and watches as a `ResourceStore` does. */
@@ -133,17 +133,18 @@ export class Informer<R extends Versioned> {
 
   /** Lists everything into the views; returns the version to watch from. */
   async #list(namespace: string | undefined, signal: AbortSignal): Promise<string> {
-    const seen = new Set<string>();
+    // Only what is in a view already can be missing from the list.
+    const seen = this.#views.some((view) => view.size > 0) ? new Set<string>() : undefined;
     let token: string | undefined;
     for (;;) {
       const page = await this.#source.list({ namespace, limit: pageSize, continue: token, signal });
       for (const resource of page.items) {
-        seen.add(keyText(keyOf(resource)));
+        seen?.add(keyText(resource.metadata));
         this.#apply(false, resource);
       }
       token = page.continue;
       if (token === undefined) {
-        for (const view of this.#views) view.retain(seen, namespace);
+        if (seen !== undefined) for (const view of this.#views) view.retain(seen, namespace);
         this.#unlisted.delete(namespace);
         if (this.isSynced) this.#markSynced();
         return page.resourceVersion;
@@ -159,7 +160,7 @@ export class Informer<R extends Versioned> {
         // One resource that cannot be read must not keep all others from being seen.
         this.#options.log.error('a view failed', {
           kind: this.#source.name,
-          key: keyText(keyOf(resource)),
+          key: keyText(resource.metadata),
           error: toError(thrown).message,
         });
       }

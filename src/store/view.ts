@@ -1,4 +1,4 @@
-import { type Key, keyOf, keyText } from './store.ts';
+import { type Key, keyText, parseKeyText } from './store.ts';
 
 /** Whatever has a name and a version. */
 export interface Versioned {
@@ -20,6 +20,8 @@ export interface ViewOptions<R, T> {
 
 export interface ViewChange<T> {
   readonly key: Key;
+  /** The key as `keyText` writes it: the view's own copy, so that keeping it costs nothing. */
+  readonly text: string;
   readonly before: T | undefined;
   /** Undefined: deleted, or no longer selected. */
   readonly now: T | undefined;
@@ -35,7 +37,8 @@ export interface View<T> {
 }
 
 interface Entry<T> {
-  readonly key: Key;
+  /** Its key, the same string at each change. */
+  readonly text: string;
   readonly version: number;
   readonly value: T;
 }
@@ -67,31 +70,30 @@ export class SelectedView<R extends Versioned, T> implements View<T> {
   }
 
   apply(deleted: boolean, resource: R): void {
-    const key = keyOf(resource);
-    const text = keyText(key);
-    const before = this.#entries.get(text);
+    const before = this.#entries.get(keyText(resource.metadata));
+    const text = before?.text ?? keyText(resource.metadata);
     const version = Number(resource.metadata.resourceVersion);
     if (before !== undefined && (before.version > version || (before.version === version && !deleted)))
       return;
     const now = deleted ? undefined : this.#options.select(resource);
-    this.#set(text, before, now === undefined ? undefined : { key, version, value: now });
+    this.#set(text, before, now === undefined ? undefined : { text, version, value: now });
   }
 
   /** Drops what a complete list, of one namespace or of all, did not show. */
   retain(seen: ReadonlySet<string>, namespace: string | undefined): void {
     for (const [text, entry] of this.#entries) {
-      const wasListed = namespace === undefined || entry.key.namespace === namespace;
+      const wasListed = namespace === undefined || parseKeyText(text).namespace === namespace;
       if (wasListed && !seen.has(text)) this.#set(text, entry, undefined);
     }
   }
 
   #set(text: string, before: Entry<T> | undefined, now: Entry<T> | undefined): void {
-    const key = now?.key ?? before?.key;
-    if (key === undefined) return;
+    if (before === undefined && now === undefined) return;
     if (now === undefined) this.#entries.delete(text);
     else this.#entries.set(text, now);
     this.#regroup(text, before?.value, now?.value);
-    this.#options.onChange?.({ key, before: before?.value, now: now?.value });
+    const { onChange } = this.#options;
+    onChange?.({ key: parseKeyText(text), text, before: before?.value, now: now?.value });
   }
 
   #regroup(text: string, before: T | undefined, now: T | undefined): void {

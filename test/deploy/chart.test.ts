@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
+import { accessRules, kelosLeaseRule, type PolicyRule } from '../../src/cli/manifests/access-rules.ts';
 import { version } from '../../src/cli/version.ts';
 import { EgressGuard } from '../../src/egress/guard.ts';
 import { parseEgressPolicy } from '../../src/egress/policy.ts';
@@ -58,4 +59,17 @@ test('each value is used by a template', () => {
     (name) => !within.includes(name) && !new RegExp(`\\.${name}\\b`).test(templates),
   );
   expect(unused).toEqual([]);
+});
+
+test('docs/kubernetes.md lists every right, and no other', () => {
+  const text = readFileSync(join(chart, '..', '..', 'docs', 'kubernetes.md'), 'utf8');
+  const rows = [...text.matchAll(/^\| (both|standalone) \| `([^`]+)` \| ([a-z, ]+) \|/gm)];
+  const told = (mode: string): string[] =>
+    rows.filter((row) => row[1] === mode).map((row) => `${row[2]}: ${row[3]}`);
+  const rightsOf = (rules: readonly PolicyRule[]): string[] =>
+    rules.map(({ apiGroups, resources, verbs }) => `${apiGroups[0]}/${resources[0]}: ${verbs.join(', ')}`);
+  const companion = rightsOf(accessRules('companion'));
+  const standalone = rightsOf([...accessRules('standalone'), kelosLeaseRule]);
+  expect(told('both')).toEqual(companion);
+  expect(told('standalone')).toEqual(standalone.filter((right) => !companion.includes(right)));
 });

@@ -271,6 +271,17 @@ describe.skipIf(programs === undefined)('Telos installed beside Kelos on an empt
     if (plane.controllers) await seen('v1/pods', 'ops', ({ metadata }) => metadata.name.startsWith('telos-'));
   });
 
+  test('lets go of the Tasks that it holds when it is about to be uninstalled', async () => {
+    await up(await installed());
+    await namespaceWithSecret('leaving');
+    await kubectl(plane, ['apply', '-n', 'leaving', '-f', '-'], taskYaml('running', receiver.origin));
+    const held = ({ metadata }: AnyObject): boolean =>
+      metadata.finalizers?.includes('telos.dev/on-completion') === true;
+    await seen(tasks, 'leaving', held);
+    await kubectl(plane, ['annotate', 'tasks.kelos.dev', '--all', '-A', 'telos.dev/skip-completion=true']);
+    await seen(tasks, 'leaving', (task) => !held(task));
+  });
+
   test('can be applied again, and changes nothing then', async () => {
     const printed = await printedManifests();
     await kubectl(plane, ['apply', '-f', '-'], printed);

@@ -3,18 +3,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import { systemClock } from '../../src/base/clock.ts';
-import { silentLogger } from '../../src/base/log.ts';
 import type { PolicyRule } from '../../src/cli/manifests/access-rules.ts';
-import { defaultRetention, sweepDeliveries } from '../../src/report/retention.ts';
-import { openKubernetesStore } from '../../src/store/kubernetes/kubernetes-store.ts';
 import { type ControlPlane, controlPlanePrograms, startControlPlane } from '../cluster/kit/control-plane.ts';
 import type { AnyObject, KubeObject } from '../cluster/kit/kube-object.ts';
 import { type RunningEngine, startUp } from '../engine/running-engine.ts';
-import { ManualClock } from '../support/manual-clock.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { buildTelos } from '../support/telos-program.ts';
-import { hasKubectl, type Installed, install, kubectl, printedManifests } from './installed.ts';
+import { hasKubectl, type Installed, install, kubectl, printedManifests, startSweep } from './installed.ts';
 import { grantedRights } from './used-rights.ts';
 
 const crds = join(import.meta.dirname, '..', '..', 'deploy', 'crds');
@@ -123,25 +118,6 @@ describe.skipIf(programs === undefined)('Telos installed beside Kelos on an empt
     throw new Error('the watch ended');
   }
 
-  /** Removes what is old in eight days, as the engine does each hour. */
-  async function sweepOnce({ env }: Installed): Promise<void> {
-    const clock = new ManualClock(Date.now() + 8 * 24 * 3_600_000);
-    const store = await openKubernetesStore({
-      context: undefined,
-      env,
-      clock: systemClock,
-      log: silentLogger,
-    });
-    const stop = new AbortController();
-    const sweeping = sweepDeliveries({ store, clock, log: silentLogger }, defaultRetention, stop.signal);
-    ending.push(async () => {
-      stop.abort();
-      await sweeping;
-      await store.close();
-    });
-    clock.advance(60_000);
-  }
-
   /** Whether Telos, installed in that namespace, may do something: yes or no. */
   function answer(installedIn: string, ...question: readonly string[]): Promise<string> {
     const who = `--as=system:serviceaccount:${installedIn}:telos`;
@@ -234,7 +210,8 @@ describe.skipIf(programs === undefined)('Telos installed beside Kelos on an empt
     await settled('held', 'three', 1);
     // A Delivery whose time is over: it is removed.
     const gone = plane.admin.untilGone(deliveries, { namespace: 'plain', name: metadata.name });
-    await sweepOnce(telos);
+    const sweep = await startSweep(telos);
+    ending.push(sweep.stop);
     await gone;
     expect([...telos.used].sort()).toEqual(grantedRights(telos.rules));
   });

@@ -3,11 +3,16 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/log.ts';
 import type { PolicyRule } from '../../src/cli/manifests/access-rules.ts';
+import { defaultRetention, sweepDeliveries } from '../../src/report/retention.ts';
+import { openKubernetesStore } from '../../src/store/kubernetes/kubernetes-store.ts';
 import type { ControlPlane } from '../cluster/kit/control-plane.ts';
 import type { AnyObject } from '../cluster/kit/kube-object.ts';
 import { formatKubeconfig, readKubeconfig } from '../cluster/kit/kubeconfig.ts';
 import { startRewritingProxy } from '../store/kubernetes/cutting-proxy.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { telos } from '../support/telos-program.ts';
 import { rightOf } from './used-rights.ts';
 
@@ -28,7 +33,7 @@ export function kubectl(plane: ControlPlane, args: readonly string[], stdin = ''
   return new Promise((resolve, reject) => {
     const child = execFile(
       'kubectl',
-      [...args, '--kubeconfig', plane.kubeconfig],
+      ['--kubeconfig', plane.kubeconfig, ...args],
       { maxBuffer: 64 * 1024 * 1024 },
       (error, stdout, stderr) => (error === null ? resolve(stdout) : reject(new Error(stderr))),
     );
@@ -94,6 +99,25 @@ export async function install(plane: ControlPlane, printed: string): Promise<Ins
     async close() {
       await proxy.close();
       await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** Removes what will be old in eight days, as the engine looks for each hour, with the rights of the installation. */
+export async function startSweep({ env, args }: Installed): Promise<{ stop(): Promise<void> }> {
+  const clock = new ManualClock(Date.now() + 8 * 24 * 3_600_000);
+  const log = silentLogger;
+  const store = await openKubernetesStore({ context: undefined, env, clock: systemClock, log });
+  const watched = args.flatMap((arg) => /^--watch-namespace=(.*)$/.exec(arg)?.[1] ?? []);
+  const namespaces = watched.length === 0 ? undefined : watched;
+  const ending = new AbortController();
+  const sweeping = sweepDeliveries({ store, namespaces, clock, log }, defaultRetention, ending.signal);
+  clock.advance(60_000);
+  return {
+    async stop() {
+      ending.abort();
+      await sweeping;
+      await store.close();
     },
   };
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
-import { type Connection, type Exchange, ExchangeError } from './connection.ts';
+import { type Connection, closedEarly, type Exchange, ExchangeError } from './connection.ts';
 import { DialError } from './dial-error.ts';
 import { Dialer, type Dialled } from './dialer.ts';
 import { Http1Connection } from './http1-connection.ts';
@@ -83,6 +83,12 @@ export interface EgressDeps {
   /** Told `host:port` of each socket before it is opened, of the proxy's where there is one: what counts dials. */
   readonly onDial?: ((hostPort: string) => void) | undefined;
 }
+
+/**
+ * The other side may close an idle connection in the very moment that it is used again, which shows within a round
+ * trip. One that is closed later was worked on: the attempt has failed, and another one is the schedule's business.
+ */
+const idleCloseMs = 100;
 
 /** URLs whose judgement is remembered. */
 const maxJudged = 4096;
@@ -184,11 +190,12 @@ export class EgressGuard {
     const exchange: Exchange = { path: target.path, headers: request.headers, body: request.body };
     const reused = this.#pool.take(target.origin);
     if (reused !== undefined) {
+      const beganAt = this.#clock.monotonic();
       try {
         return await this.#post(reused, exchange, patience, phases, timings);
       } catch (thrown) {
-        // The other side may close an idle connection in the very moment that it is used again.
-        if (this.#pool.isClosed || !(thrown instanceof ExchangeError)) throw thrown;
+        const wasIdle = isEarlyClose(thrown) && this.#clock.monotonic() - beganAt < idleCloseMs;
+        if (this.#pool.isClosed || !wasIdle) throw thrown;
       }
     }
     const connected = await this.#connect(target, patience.signal, phases);
@@ -237,6 +244,10 @@ export class EgressGuard {
 
 function refusedVerdict(url: string, refusal: Refusal, addresses: readonly string[]): EgressVerdict {
   return { url, verdict: 'refused', stage: refusal.stage, reason: refusal.reason, addresses };
+}
+
+function isEarlyClose(thrown: unknown): boolean {
+  return thrown instanceof ExchangeError && thrown.message === closedEarly;
 }
 
 function refusedOutcome(

@@ -121,11 +121,12 @@ function judgeAddress(address: string, port: number, { allow, deny, nat64 }: Egr
   const denied = deny.find((rule) => speaksOf(rule, forms) || speaksOf(rule, disguised));
   if (denied !== undefined)
     return { ok: false, isFinal: true, fault: `, which is denied by --egress-deny ${denied.text}` };
+  // Dialling one dials IPv4, whatever range of IPv6 somebody allowed.
+  if (isMapped(address))
+    return { ok: false, isFinal: true, fault: ' (mapped IPv4): write the IPv4 address instead' };
   if (allow.some((rule) => speaksOf(rule, forms))) return { ok: true };
   const fault = addressFault(address, nat64);
   if (fault === undefined) return { ok: true };
-  if (isMapped(address))
-    return { ok: false, isFinal: true, fault: ' (mapped IPv4): write the IPv4 address instead' };
   return { ok: false, isFinal: false, fault: ` (${fault})` };
 }
 

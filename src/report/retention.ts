@@ -76,14 +76,18 @@ async function sweep(deps: SweepDeps, retention: Retention, signal: AbortSignal)
 /** Whether a Delivery has been kept long enough. */
 export function isOver(delivery: Delivery, nowMs: number, retention: Retention): boolean {
   if (!isSettled(delivery)) return false;
-  const { creationTimestamp } = delivery.metadata;
-  // A person who settles one by hand need not know of settledAt; a time before its creation is that of a clock
-  // that was behind.
-  const settledMs = Math.max(
-    Date.parse(delivery.status?.settledAt || creationTimestamp),
-    Date.parse(creationTimestamp),
-  );
-  return nowMs - settledMs > (delivery.status?.phase === 'Failed' ? retention.failed : retention.settled);
+  const keptMs = delivery.status?.phase === 'Failed' ? retention.failed : retention.settled;
+  return nowMs - lastChangedMs(delivery) > keptMs;
+}
+
+/**
+ * When it was settled, or made. A person who settles one by hand need not know of settledAt, or how it is written;
+ * a time before its creation is that of a clock that was behind.
+ */
+function lastChangedMs({ metadata, status }: Delivery): number {
+  const createdMs = Date.parse(metadata.creationTimestamp);
+  const settledMs = Date.parse(status?.settledAt ?? '');
+  return Number.isNaN(settledMs) ? createdMs : Math.max(settledMs, createdMs);
 }
 
 /** Removes the version that was seen: one that was redelivered meanwhile stays. */

@@ -53,3 +53,6 @@ export const runFinalizer = 'telos.dev/run';
 
 /** Finalizer: Kelos's own. A Task that has it is run by Kelos. */
 export const kelosFinalizer = 'kelos.dev/finalizer';
+
+/** The Lease that Kelos's controller holds while it works, where its installation puts it. */
+export const kelosLease = { namespace: 'kelos-system', name: 'kelos-controller-leader-election' };

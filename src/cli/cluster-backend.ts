@@ -12,6 +12,8 @@ export interface ClusterOptions {
   /** A context of the kubeconfig. */
   readonly context: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Only these namespaces; undefined: all. */
+  readonly namespaces: readonly string[] | undefined;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean };
   readonly clock: Clock;
   readonly log: Logger;
@@ -24,13 +26,13 @@ export interface ClusterOptions {
 export async function openCluster(
   options: ClusterOptions,
 ): Promise<{ readonly store: ResourceStore; readonly runner: Runner }> {
-  const { context, env, rooms, clock, log } = options;
+  const { context, env, namespaces, rooms, clock, log } = options;
   const server = await connectApiServer({ context, env, clock, log });
   const store = createKubernetesStore(server);
   try {
     if (rooms.spawn || rooms.run) await refuseBesideKelos(server, clock, log);
     const api = new KubernetesJobs(server);
-    return { store, runner: createJobRunner({ api, store, clock, log }) };
+    return { store, runner: createJobRunner({ api, store, namespaces, clock, log }) };
   } catch (thrown) {
     await store.close();
     throw thrown;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { kelosLease } from '../api/names.ts';
 import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -6,9 +7,6 @@ import { escapeControls } from '../base/text.ts';
 import { ApiCollection } from '../store/kubernetes/api-collection.ts';
 import type { ApiServer } from '../store/kubernetes/api-server.ts';
 import { CliError } from './cli-error.ts';
-
-/** The Lease that Kelos's controller holds while it works, where its installation puts it. */
-export const kelosLease = { namespace: 'kelos-system', name: 'kelos-controller-leader-election' };
 
 const Lease = z.object({
   spec: z.object({

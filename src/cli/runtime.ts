@@ -20,6 +20,8 @@ export interface RuntimeOptions {
   readonly store: StoreLocation;
   /** Where a kubeconfig is looked for. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Only these namespaces; undefined: all. */
+  readonly namespaces?: readonly string[] | undefined;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean; readonly report: boolean };
   readonly egress: EgressOptions;
   readonly hookSecrets: 'any' | 'labelled';
@@ -73,9 +75,10 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     releases.push(() => store.close());
     const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
-    const { hookSecrets, backlogMs } = options;
+    const { hookSecrets, backlogMs, namespaces } = options;
     const engine = createEngine({
       store,
+      namespaces,
       clock,
       log,
       spawn: rooms.spawn,
@@ -99,11 +102,18 @@ interface Backend {
 }
 
 async function openBackend(options: RuntimeOptions, onLost: (error: Error) => void): Promise<Backend> {
-  const { store: location, clock, log, env, rooms } = options;
+  const { store: location, namespaces, clock, log, env, rooms } = options;
   if (location.kind === 'kubernetes') {
     // Loaded when it is wanted: most engines have a file.
     const { openCluster } = await import('./cluster-backend.ts');
-    const { store, runner } = await openCluster({ context: location.context, env, rooms, clock, log });
+    const { store, runner } = await openCluster({
+      context: location.context,
+      env,
+      namespaces,
+      rooms,
+      clock,
+      log,
+    });
     return { store, runner: () => runner };
   }
   // A file is worked on in a thread of its own, so that the engine never waits for the disk.

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
-import { type Connection, type Exchange, ExchangeError } from './connection.ts';
+import { type Connection, closedEarly, type Exchange, ExchangeError } from './connection.ts';
 import { DialError } from './dial-error.ts';
 import { Dialer, type Dialled } from './dialer.ts';
 import { Http1Connection } from './http1-connection.ts';
@@ -11,6 +11,7 @@ import { ConnectionPool } from './pool.ts';
 import { headersFault } from './request-headers.ts';
 import { ResolveError, Resolver } from './resolver.ts';
 import {
+  allowedBy,
   type Judged,
   judgeAddresses,
   judgeUrl,
@@ -84,6 +85,12 @@ export interface EgressDeps {
   readonly onDial?: ((hostPort: string) => void) | undefined;
 }
 
+/**
+ * The other side may close an idle connection in the very moment that it is used again, which shows within a round
+ * trip. One that is closed later was worked on: the attempt has failed, and another one is the schedule's business.
+ */
+const idleCloseMs = 100;
+
 /** URLs whose judgement is remembered. */
 const maxJudged = 4096;
 
@@ -121,13 +128,15 @@ export class EgressGuard {
     if (!judged.ok) return refusedVerdict(url, judged.refusal, []);
     const { target } = judged;
     if (target.isLiteral) {
-      return { url, verdict: 'allowed', reason: 'allowed: the address is vetted', addresses: [target.host] };
+      const reason = `allowed: ${allowedBy(target, [target.host], this.#policy)}`;
+      return { url, verdict: 'allowed', reason, addresses: [target.host] };
     }
     try {
       const addresses = await this.#resolver.resolve(target.host, signal);
       const refusal = judgeAddresses(target, addresses, this.#policy);
       if (refusal !== undefined) return refusedVerdict(url, refusal, addresses);
-      return { url, verdict: 'allowed', reason: 'allowed: every address is vetted', addresses };
+      const reason = `allowed: ${allowedBy(target, addresses, this.#policy)}`;
+      return { url, verdict: 'allowed', reason, addresses };
     } catch (thrown) {
       signal.throwIfAborted();
       const blocked = thrown instanceof ResolveError && thrown.code === 'TooMany' ? 'blocked: ' : '';
@@ -184,11 +193,12 @@ export class EgressGuard {
     const exchange: Exchange = { path: target.path, headers: request.headers, body: request.body };
     const reused = this.#pool.take(target.origin);
     if (reused !== undefined) {
+      const beganAt = this.#clock.monotonic();
       try {
         return await this.#post(reused, exchange, patience, phases, timings);
       } catch (thrown) {
-        // The other side may close an idle connection in the very moment that it is used again.
-        if (this.#pool.isClosed || !(thrown instanceof ExchangeError)) throw thrown;
+        const wasIdle = isEarlyClose(thrown) && this.#clock.monotonic() - beganAt < idleCloseMs;
+        if (this.#pool.isClosed || !wasIdle) throw thrown;
       }
     }
     const connected = await this.#connect(target, patience.signal, phases);
@@ -237,6 +247,10 @@ export class EgressGuard {
 
 function refusedVerdict(url: string, refusal: Refusal, addresses: readonly string[]): EgressVerdict {
   return { url, verdict: 'refused', stage: refusal.stage, reason: refusal.reason, addresses };
+}
+
+function isEarlyClose(thrown: unknown): boolean {
+  return thrown instanceof ExchangeError && thrown.message === closedEarly;
 }
 
 function refusedOutcome(

@@ -67,9 +67,23 @@ function parseRule(flag: string, entry: string): OperatorRule {
 function parseProxy(text: string): URL {
   const url = parseUrl(text);
   const plain = url !== undefined && url.pathname === '/' && url.search === '' && url.hash === '';
-  if (plain && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
+  if (plain && (url.protocol === 'http:' || url.protocol === 'https:') && isDecodable(url)) return url;
   // The text may hold a password, so it is not repeated.
-  throw new EgressConfigError('--egress-proxy', '…', 'write http://HOST:PORT or https://HOST:PORT');
+  throw new EgressConfigError(
+    '--egress-proxy',
+    '…',
+    'write http://HOST:PORT or https://HOST:PORT; a % in user or password is %25',
+  );
+}
+
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username);
+    decodeURIComponent(password);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function parseNat64(text: string): Cidr {

@@ -66,6 +66,16 @@ export function judgeAddresses(
   return refusal('dns', `${target.host} resolves to ${why}${remedy}`);
 }
 
+/** By which rule each address is allowed, for people: an operator's entry, or that it is an ordinary public one. */
+export function allowedBy(target: Target, addresses: readonly string[], policy: EgressPolicy): string {
+  const rules = addresses.map((address) => {
+    if (addressFault(address, policy.nat64) === undefined) return `${address} is public`;
+    const rule = policy.allow.find((entry) => allowsAddress(entry, address, target.port, policy));
+    return `${address} by --egress-allow ${rule?.text}`;
+  });
+  return rules.join(', ');
+}
+
 function targetOf(url: URL): Target {
   const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
   const family = isIP(host);
@@ -112,21 +122,32 @@ type AddressVerdict =
   /** `fault` goes behind the address: ` (10.0.0.0/8, private)`. Final: no entry could allow it. */
   | { readonly ok: false; readonly isFinal: boolean; readonly fault: string };
 
-function judgeAddress(address: string, port: number, { allow, deny, nat64 }: EgressPolicy): AddressVerdict {
-  const carried = nat64 === undefined ? undefined : carriedIpv4(address, nat64);
-  const forms = carried === undefined ? [address] : [address, carried];
+function judgeAddress(address: string, port: number, policy: EgressPolicy): AddressVerdict {
+  const { allow, deny, nat64 } = policy;
+  const forms = formsOf(address, policy);
   const speaksOf = (rule: OperatorRule, addresses: readonly string[]): boolean =>
     addresses.some((form) => matchesAddress(rule, form, port));
   const disguised = deny.length === 0 ? [] : standsForIpv4(address);
   const denied = deny.find((rule) => speaksOf(rule, forms) || speaksOf(rule, disguised));
   if (denied !== undefined)
     return { ok: false, isFinal: true, fault: `, which is denied by --egress-deny ${denied.text}` };
-  if (allow.some((rule) => speaksOf(rule, forms))) return { ok: true };
-  const fault = addressFault(address, nat64);
-  if (fault === undefined) return { ok: true };
+  // Dialling one dials IPv4, whatever range of IPv6 somebody allowed.
   if (isMapped(address))
     return { ok: false, isFinal: true, fault: ' (mapped IPv4): write the IPv4 address instead' };
+  if (allow.some((rule) => allowsAddress(rule, address, port, policy))) return { ok: true };
+  const fault = addressFault(address, nat64);
+  if (fault === undefined) return { ok: true };
   return { ok: false, isFinal: false, fault: ` (${fault})` };
+}
+
+/** The address, and behind the operator's NAT64 prefix the IPv4 address that it carries. */
+function formsOf(address: string, { nat64 }: EgressPolicy): readonly string[] {
+  const carried = nat64 === undefined ? undefined : carriedIpv4(address, nat64);
+  return carried === undefined ? [address] : [address, carried];
+}
+
+function allowsAddress(rule: OperatorRule, address: string, port: number, policy: EgressPolicy): boolean {
+  return formsOf(address, policy).some((form) => matchesAddress(rule, form, port));
 }
 
 /** `; allow it with --egress-allow …`: works when it is added as it stands. */

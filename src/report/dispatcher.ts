@@ -286,10 +286,25 @@ export class Dispatcher {
   }
 
   /** Says at once what no waiting mends: 28 hours later is too late to hear of a missing Secret. */
-  #sayIfStuck(delivery: Delivery, { phase, reason, message, attemptCount }: StatusPatch): void {
-    if (phase !== 'Retrying' || attemptCount !== 1 || !reason || !mendedByPeople.has(reason)) return;
+  #sayIfStuck(
+    delivery: Delivery,
+    { phase, reason, message, attemptCount, nextAttemptAt }: StatusPatch,
+  ): void {
+    if (phase !== 'Retrying' || attemptCount !== 1 || !reason) return;
     const { task, hook } = delivery.spec;
-    const { namespace } = delivery.metadata;
+    const { namespace, name } = delivery.metadata;
+    const origin = laneOf(delivery);
+    this.#deps.log.info('a first attempt failed; it will be tried again', {
+      delivery: name,
+      namespace,
+      task: task.name,
+      hook: hook.name,
+      origin,
+      reason,
+      error: message,
+      nextAttemptAt,
+    });
+    if (!mendedByPeople.has(reason)) return;
     this.#deps.events.record(
       { kind: 'Task', namespace, name: task.name, uid: task.uid },
       'Warning',

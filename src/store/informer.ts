@@ -20,12 +20,16 @@ export interface ListWatch<R extends Versioned> {
 }
 
 interface FollowOptions {
+  /** Undefined: all. */
+  readonly namespace: string | undefined;
   readonly signal: AbortSignal;
 }
 
 export interface InformerOptions {
   readonly clock: Clock;
   readonly log: Logger;
+  /** Only these namespaces; absent: all. */
+  readonly namespaces?: readonly string[] | undefined;
 }
 
 export interface InformersOptions extends InformerOptions {
@@ -52,12 +56,14 @@ export class Informer<R extends Versioned> {
   readonly #synced: Promise<void>;
   #markSynced: () => void = () => {};
   #markDamaged: (error: Error) => void = () => {};
+  /** Namespaces whose first list is not in the views; `undefined` stands for all of them. */
+  readonly #unlisted: Set<string | undefined>;
   #running = false;
-  #isSynced = false;
 
   constructor(source: ListWatch<R>, options: InformerOptions) {
     this.#source = source;
     this.#options = options;
+    this.#unlisted = new Set(options.namespaces ?? [undefined]);
     this.#synced = new Promise((resolve, reject) => {
       this.#markSynced = resolve;
       this.#markDamaged = reject;
@@ -77,7 +83,7 @@ export class Informer<R extends Versioned> {
 
   /** Whether the first list is in the views. */
   get isSynced(): boolean {
-    return this.#isSynced;
+    return this.#unlisted.size === 0;
   }
 
   /**
@@ -91,14 +97,19 @@ export class Informer<R extends Versioned> {
   /** Follows until the signal aborts. Never rejects. Call once. */
   async run(signal: AbortSignal): Promise<void> {
     this.#running = true;
+    // Versions of one namespace say nothing of another's: each is followed for itself.
+    await Promise.all([...this.#unlisted].map((namespace) => this.#follow(namespace, signal)));
+  }
+
+  async #follow(namespace: string | undefined, signal: AbortSignal): Promise<void> {
     let failures = 0;
     let version: string | undefined;
     while (!signal.aborted) {
       try {
-        version ??= await this.#list(signal);
+        version ??= await this.#list(namespace, signal);
         const from = version;
         const begun = this.#options.clock.monotonic();
-        for await (const event of this.#source.watch({ resourceVersion: version, signal })) {
+        for await (const event of this.#source.watch({ namespace, resourceVersion: version, signal })) {
           failures = 0;
           version =
             event.type === 'BOOKMARK' ? event.resourceVersion : event.resource.metadata.resourceVersion;
@@ -121,21 +132,21 @@ export class Informer<R extends Versioned> {
   }
 
   /** Lists everything into the views; returns the version to watch from. */
-  async #list(signal: AbortSignal): Promise<string> {
+  async #list(namespace: string | undefined, signal: AbortSignal): Promise<string> {
     // Only what is in a view already can be missing from the list.
     const seen = this.#views.some((view) => view.size > 0) ? new Set<string>() : undefined;
     let token: string | undefined;
     for (;;) {
-      const page = await this.#source.list({ limit: pageSize, continue: token, signal });
+      const page = await this.#source.list({ namespace, limit: pageSize, continue: token, signal });
       for (const resource of page.items) {
         seen?.add(keyText(resource.metadata));
         this.#apply(false, resource);
       }
       token = page.continue;
       if (token === undefined) {
-        if (seen !== undefined) for (const view of this.#views) view.retain(seen);
-        this.#isSynced = true;
-        this.#markSynced();
+        if (seen !== undefined) for (const view of this.#views) view.retain(seen, namespace);
+        this.#unlisted.delete(namespace);
+        if (this.isSynced) this.#markSynced();
         return page.resourceVersion;
       }
     }
@@ -171,16 +182,12 @@ export class Informer<R extends Versioned> {
   }
 }
 
-/** A kind of a store, to be followed; of one namespace, or of all. */
-export function kindSource<K extends Kind>(
-  kind: K,
-  store: ResourceStore,
-  namespace?: string,
-): ListWatch<Resource<K>> {
+/** A kind of a store, to be followed. */
+export function kindSource<K extends Kind>(kind: K, store: ResourceStore): ListWatch<Resource<K>> {
   return {
     name: kind,
-    list: (options) => store.list(kind, { namespace, ...options }),
-    watch: (options) => store.watch(kind, { namespace, ...options }),
+    list: (options) => store.list(kind, options),
+    watch: (options) => store.watch(kind, options),
   };
 }
 

@@ -79,9 +79,12 @@ export class SelectedView<R extends Versioned, T> implements View<T> {
     this.#set(text, before, now === undefined ? undefined : { text, version, value: now });
   }
 
-  /** Drops what a complete list did not show. */
-  retain(seen: ReadonlySet<string>): void {
-    for (const [text, entry] of this.#entries) if (!seen.has(text)) this.#set(text, entry, undefined);
+  /** Drops what a complete list, of one namespace or of all, did not show. */
+  retain(seen: ReadonlySet<string>, namespace: string | undefined): void {
+    for (const [text, entry] of this.#entries) {
+      const wasListed = namespace === undefined || parseKeyText(text).namespace === namespace;
+      if (wasListed && !seen.has(text)) this.#set(text, entry, undefined);
+    }
   }
 
   #set(text: string, before: Entry<T> | undefined, now: Entry<T> | undefined): void {

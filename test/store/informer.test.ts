@@ -96,6 +96,33 @@ describe('an informer', () => {
     expect(told).toEqual(['a: - > none', 'h: - > none', 'a: none > -']);
   });
 
+  test('follows several namespaces, each for itself, and no other', async () => {
+    const make = (namespace: string, name: string): Promise<unknown> =>
+      store.create<'Task'>(taskDraft({ name, namespace }));
+    await make('one', 'a');
+    await make('two', 'b');
+    await make('three', 'c');
+    const faulty = new FaultyStore(store);
+    const clock = new ManualClock();
+    const namespaces = ['one', 'two'];
+    const informer = new Informer(kindSource('Task', faulty), { namespaces, clock, log: silentLogger });
+    const { told, next } = phases(informer);
+    running = informer.run(abort.signal);
+    await informer.synced(abort.signal);
+    expect(told.toSorted()).toEqual(['a: - > none', 'b: - > none']);
+    await make('three', 'd');
+    await make('two', 'e');
+    await next('e: - > none');
+    // A fresh list of one namespace says nothing of the other's.
+    faulty.failWatches(new StoreError('Gone', 'too old; list again'));
+    await faulty.failed;
+    await store.delete('Task', { namespace: 'one', name: 'a' });
+    faulty.heal();
+    clock.advance(200);
+    await next('a: none > -');
+    expect(told.slice(2)).toEqual(['e: - > none', 'a: none > -']);
+  });
+
   test('groups entries, each in one group at a time', async () => {
     for (const name of ['a', 'b']) await create(name);
     const informer = informerOf(store);

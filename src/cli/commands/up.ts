@@ -9,7 +9,7 @@ import { applyManifests } from './apply.ts';
 /** `telos up`: the engine in the foreground, until a signal stops it. Returns the exit code. */
 export async function runUp(options: UpOptions): Promise<number> {
   keepHeapSmall();
-  const { context, egress, hookSecrets, reportBacklogMs: backlogMs, host, port, rooms } = options;
+  const { context, egress, hookSecrets, reportBacklogMs: backlogMs, host, port, rooms, namespaces } = options;
   const { store } = context.options;
   const { stderr, env, options: global } = context;
   const color = stderr.isTTY === true && global.color && env['NO_COLOR'] === undefined;
@@ -19,6 +19,7 @@ export async function runUp(options: UpOptions): Promise<number> {
   const runtime = await startRuntime({
     store,
     env,
+    namespaces,
     rooms,
     egress,
     hookSecrets,

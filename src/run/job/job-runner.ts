@@ -20,6 +20,8 @@ export interface JobRunnerOptions {
   readonly api: JobsApi;
   /** Where the Secrets are whose values must not be told. */
   readonly store: Pick<ResourceStore, 'get'>;
+  /** Where Jobs are; undefined: in all namespaces. */
+  readonly namespaces?: readonly string[] | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }

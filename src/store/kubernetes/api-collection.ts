@@ -17,8 +17,7 @@ export interface CollectionOptions {
   readonly plural: string;
   /** `Job`. */
   readonly kind: string;
-  /** What is listed and watched; absent: all namespaces, whatever the labels. */
-  readonly namespace?: string | undefined;
+  /** What is listed and watched; absent: whatever the labels. */
   readonly labelSelector?: string | undefined;
 }
 
@@ -42,12 +41,17 @@ export class ApiCollection implements ListWatch<ApiObject> {
     return this.#options.kind;
   }
 
-  async list({ limit, continue: token, signal }: Parameters<ListWatch<ApiObject>['list']>[0]): Promise<{
+  async list({
+    namespace,
+    limit,
+    continue: token,
+    signal,
+  }: Parameters<ListWatch<ApiObject>['list']>[0]): Promise<{
     readonly items: readonly ApiObject[];
     readonly resourceVersion: string;
     readonly continue?: string;
   }> {
-    const { kind, labelSelector, namespace } = this.#options;
+    const { kind, labelSelector } = this.#options;
     const query = { labelSelector, limit: String(this.#pageSizes.limit(kind, limit)), continue: token };
     const path = this.#path(namespace, undefined, query);
     const answer = await this.#ask({ method: 'GET', path, signal }, undefined);
@@ -58,8 +62,8 @@ export class ApiCollection implements ListWatch<ApiObject> {
 
   watch(options: Parameters<ListWatch<ApiObject>['watch']>[0]): AsyncIterable<Change<ApiObject>> {
     const { transport, clock } = this.#server;
-    const { kind, labelSelector, namespace } = this.#options;
-    const { resourceVersion, signal } = options;
+    const { kind, labelSelector } = this.#options;
+    const { namespace, resourceVersion, signal } = options;
     return endableWatch(signal, (ended) =>
       watchEvents({
         transport,

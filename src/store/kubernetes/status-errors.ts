@@ -103,7 +103,8 @@ export function refusedCall(answer: ApiAnswer, server: string): StoreError {
   const { message } = statusOf(answer);
   const what = `${server}: answered ${answer.status} ${STATUS_CODES[answer.status] ?? ''}`.trimEnd();
   const why = message ? ` (${shown(message)})` : '';
-  return new StoreError('Unavailable', `${what}${why}: ${remedyOf(answer.status)}`);
+  const isRefusal = answer.status === 401 || answer.status === 403;
+  return new StoreError('Unavailable', `${what}${why}: ${remedyOf(answer.status)}`, { isRefusal });
 }
 
 /** The error that an ERROR event of a watch stands for. */
@@ -139,6 +140,7 @@ function forbidden(answer: ApiAnswer, status: Status, subject: Subject, server: 
     return new StoreError(
       'Unavailable',
       `${subjectText(subject)}: ${message}: make room, or raise the quota`,
+      { isRefusal: true },
     );
   return refusedCall(answer, server);
 }

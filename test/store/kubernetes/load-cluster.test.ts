@@ -241,6 +241,13 @@ describe('an exec plugin', () => {
     expect((await credentials.current()).authorization).toBe('Bearer t3');
   });
 
+  test('that hangs is given up with all that it started', async () => {
+    const { credentials } = await plugin('sleep 30; true');
+    const waiting = credentials.current();
+    clock.advance(60_000);
+    await expect(waiting).rejects.toThrow('took more than 60 s');
+  });
+
   test('is told who asks, with its arguments, its environment and the cluster', async () => {
     const { credentials } = await plugin(
       `test "$WHO $1 $2" = "ann a b" || exit 9\n` +

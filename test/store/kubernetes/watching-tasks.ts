@@ -12,7 +12,8 @@ export class WatchedPhases {
   readonly #waiting = new Set<() => void>();
 
   constructor(store: ResourceStore, namespace: string) {
-    const informer = new Informer(kindSource('Task', store, namespace), {
+    const informer = new Informer(kindSource('Task', store), {
+      namespaces: [namespace],
       clock: systemClock,
       log: silentLogger,
     });

@@ -13,7 +13,8 @@ const few = 100;
 
 /** From the write of a terminal phase to the arrival of the POST, in an idle engine; and what one completion costs. */
 export async function latency(receivers: Receivers, many: number): Promise<Row[]> {
-  const waits: number[] = [];
+  const middle: number[] = [];
+  const worst: number[] = [];
   const ratios: number[] = [];
   for (let run = 0; run < runs; run += 1) {
     const withMany = await idleEngine(receivers, many);
@@ -29,14 +30,16 @@ export async function latency(receivers: Receivers, many: number): Promise<Row[]
         if (n >= 0) costs[which].push(cost);
       }
     }
-    waits.push(...(await receivers.report()).waits);
+    const { waits } = await receivers.report();
+    middle.push(quantile(waits, 0.5));
+    worst.push(quantile(waits, 0.99));
     ratios.push(median(costs.many) / median(costs.few));
     await withMany.stop();
     await withFew.stop();
   }
   return [
-    { measure: 'phase → POST idle, p50 (ms)', value: median(waits).toFixed(1), goal: '≤ 5' },
-    { measure: 'phase → POST idle, p99 (ms)', value: quantile(waits, 0.99).toFixed(1), goal: '≤ 25' },
+    { measure: 'phase → POST idle, p50 (ms)', value: median(middle).toFixed(1), goal: '≤ 5' },
+    { measure: 'phase → POST idle, p99 (ms)', value: median(worst).toFixed(1), goal: '≤ 25' },
     {
       measure: `one completion, phase → settled, with ${many} Tasks and Deliveries kept ÷ with ${few}`,
       value: median(ratios).toFixed(2),

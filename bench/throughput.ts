@@ -8,7 +8,7 @@ import { payloadBody } from './resources.ts';
 import { type EngineProcess, type Receivers, startEngine } from './stand.ts';
 
 /** Enough of each for some seconds, so that connecting and warming up count for little. */
-const barePosts = 20_000;
+const barePosts = 60_000;
 const deliveries = 8_000;
 const runs = 5;
 const connections = 64;

@@ -23,8 +23,8 @@ export class RemoteFile implements ResourceFile {
   readonly #worker: Worker;
   readonly #log: Logger;
   readonly #callers = new Map<number, Caller>();
-  /** An answer to a write and the event about it are the same state: it is parsed once. */
-  readonly #states = new StateCache();
+  /** States that an answer to a write or the event about it has brought, until the other one has too. */
+  readonly #states = new StateCache(1_000_000);
   #outbox: Request[] = [];
   #lastId = 0;
   #lost: Error | undefined;
@@ -54,7 +54,9 @@ export class RemoteFile implements ResourceFile {
 
   async get(kind: Kind, { namespace, name }: Key): Promise<State | undefined> {
     const reply = await this.#ask({ call: 'get', kind, key: { namespace, name } });
-    return reply.is === 'state' && reply.state !== undefined ? this.#stateOf(reply.state) : undefined;
+    if (reply.is !== 'state' || reply.state === undefined) return undefined;
+    const { rv, json } = reply.state;
+    return this.#states.get(rv) ?? new State(rv, json);
   }
 
   async list(
@@ -180,9 +182,13 @@ export class RemoteFile implements ResourceFile {
     for (const caller of callers) caller.onFailure(error);
   }
 
+  /** The same state for an answer and for the event about it, so that it is parsed once. */
   #stateOf({ rv, json }: StateText): State {
     const known = this.#states.get(rv);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      this.#states.drop(rv);
+      return known;
+    }
     const state = new State(rv, json);
     this.#states.put(state);
     return state;

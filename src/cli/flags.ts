@@ -22,6 +22,12 @@ export function namespaceNames(value: string, before: readonly string[] = []): r
   return [...new Set([...before, ...names])];
 }
 
+/** Reads the name of a namespace. */
+export function namespaceName(value: string): string {
+  if (!isNamespace(value)) throw new InvalidArgumentError(`Use ${namespaceForm}.`);
+  return value;
+}
+
 /** @throws UsageError when what `-n` says cannot be a namespace */
 export function checkNamespace(name: string): void {
   if (isNamespace(name)) return;
@@ -48,6 +54,18 @@ export function portNumber(value: string): number {
     throw new InvalidArgumentError('Write a port from 0 to 65535.');
   }
   return port;
+}
+
+/** The most shards that there may be: each is followed by a watch of its own. */
+const maxShards = 64;
+
+/** Reads a number of shards. */
+export function shardCount(value: string): number {
+  const count = Number(value);
+  if (!/^[1-9]\d?$/.test(value) || count > maxShards) {
+    throw new InvalidArgumentError(`Write a number from 1 to ${maxShards}.`);
+  }
+  return count;
 }
 
 /** Makes a reader of a flag that takes one of a few words. */

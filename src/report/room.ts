@@ -34,12 +34,12 @@ export interface ReportRoom extends Room {
 
 export function createReportRoom(deps: RoomDeps, settings: ReportSettings): ReportRoom {
   const { backlogMs, lateOutputsMs = defaultLateOutputsMs, retentionMs = defaultRetention } = settings;
-  const { store, clock } = deps;
+  const { store, clock, tenure } = deps;
   const metrics = reportMetrics(deps.metrics);
   const firstSight = new FirstSight(clock);
   const secrets = new StoreSecrets(store, clock);
   const recorder = new Recorder(deps, { backlogMs, lateOutputsMs }, metrics, firstSight);
-  const attempts = { guard: settings.guard, clock, secrets, templates: new TemplateCache() };
+  const attempts = { guard: settings.guard, clock, tenure, secrets, templates: new TemplateCache() };
   const dispatcher = new Dispatcher(deps, settings, attempts, metrics, firstSight);
   reportGauges(deps.metrics, {
     pendingDeliveries: () => dispatcher.pending,

@@ -92,6 +92,12 @@ export class ApiCollection implements ListWatch<ApiObject> {
     return this.#one({ method: 'POST', path, body: JSON.stringify(object), signal }, key);
   }
 
+  /** Replaces the object of this key; `metadata.resourceVersion` in it is a precondition. */
+  replace(key: Key, object: JsonObject, { signal }: CallOptions = {}): Promise<ApiObject> {
+    const path = this.#path(key.namespace, key.name, { fieldManager: 'telos' });
+    return this.#one({ method: 'PUT', path, body: JSON.stringify(object), signal }, key);
+  }
+
   /**
    * Deletes the object of this uid; one that is gone, or is another by now, is fine. `propagationPolicy`: whether what
    * it owns goes before it (`Foreground`) or after it.

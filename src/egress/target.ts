@@ -1,8 +1,15 @@
 import { isIP } from 'node:net';
 import { parseUrl } from '../base/url.ts';
-import { addressFault, carriedIpv4, isMapped, normalAddress, standsForIpv4 } from './address-policy.ts';
+import {
+  addressFault,
+  carriedFault,
+  carriedIpv4,
+  isMapped,
+  normalAddress,
+  standsForIpv4,
+} from './address-policy.ts';
 import { isLoopbackName, loopbackAddresses, nameFault, nameFormFault } from './name-policy.ts';
-import { matchesAddress, matchesName, type OperatorRule } from './operator-rules.ts';
+import { matchesAddress, matchesName, namesWhatIsCarried, type OperatorRule } from './operator-rules.ts';
 import type { EgressPolicy } from './policy.ts';
 import { portFault } from './port-policy.ts';
 import { textFault } from './text.ts';
@@ -115,18 +122,25 @@ type AddressVerdict =
 function judgeAddress(address: string, port: number, { allow, deny, nat64 }: EgressPolicy): AddressVerdict {
   const carried = nat64 === undefined ? undefined : carriedIpv4(address, nat64);
   const forms = carried === undefined ? [address] : [address, carried];
+  const disguised = standsForIpv4(address);
   const speaksOf = (rule: OperatorRule, addresses: readonly string[]): boolean =>
     addresses.some((form) => matchesAddress(rule, form, port));
-  const disguised = deny.length === 0 ? [] : standsForIpv4(address);
   const denied = deny.find((rule) => speaksOf(rule, forms) || speaksOf(rule, disguised));
   if (denied !== undefined)
     return { ok: false, isFinal: true, fault: `, which is denied by --egress-deny ${denied.text}` };
-  if (allow.some((rule) => speaksOf(rule, forms))) return { ok: true };
-  const fault = addressFault(address, nat64);
-  if (fault === undefined) return { ok: true };
+  // A range of IPv6 that happens to hold them says nothing about the IPv4 addresses that would be dialled.
   if (isMapped(address))
     return { ok: false, isFinal: true, fault: ' (mapped IPv4): write the IPv4 address instead' };
-  return { ok: false, isFinal: false, fault: ` (${fault})` };
+  const fault = addressFault(address, nat64);
+  if (fault === undefined) return { ok: true };
+  const allowing = allow.filter((rule) => speaksOf(rule, forms));
+  if (allowing.length === 0) return { ok: false, isFinal: false, fault: ` (${fault})` };
+  if (allowing.some(namesWhatIsCarried)) return { ok: true };
+  const smuggled = [...new Set([...forms.slice(1), ...disguised])].filter(
+    (four) => !allow.some((rule) => matchesAddress(rule, four, port)),
+  );
+  const hidden = carriedFault(address, smuggled);
+  return hidden === undefined ? { ok: true } : { ok: false, isFinal: false, fault: ` (${hidden})` };
 }
 
 /** `; allow it with --egress-allow …`: works when it is added as it stands. */

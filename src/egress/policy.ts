@@ -67,9 +67,21 @@ function parseRule(flag: string, entry: string): OperatorRule {
 function parseProxy(text: string): URL {
   const url = parseUrl(text);
   const plain = url !== undefined && url.pathname === '/' && url.search === '' && url.hash === '';
-  if (plain && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
   // The text may hold a password, so it is not repeated.
-  throw new EgressConfigError('--egress-proxy', '…', 'write http://HOST:PORT or https://HOST:PORT');
+  if (!plain || (url.protocol !== 'http:' && url.protocol !== 'https:'))
+    throw new EgressConfigError('--egress-proxy', '…', 'write http://HOST:PORT or https://HOST:PORT');
+  if (!isPercentEncoded(url.username) || !isPercentEncoded(url.password))
+    throw new EgressConfigError('--egress-proxy', '…', 'write a % in user or password as %25');
+  return url;
+}
+
+function isPercentEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch (_notUtf8) {
+    return false;
+  }
 }
 
 function parseNat64(text: string): Cidr {

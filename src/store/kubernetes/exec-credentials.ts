@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { basename } from 'node:path';
+import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import { abortable } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -133,15 +134,16 @@ export class ExecCredentials implements Credentials {
         },
         stdio: ['ignore', 'pipe', 'pipe'],
         windowsHide: true,
+        // A group of its own, so that what it starts can be ended with it.
+        detached: true,
       });
       const stdout = new BoundedText(maxOutputBytes);
       const stderr = new BoundedText(4096);
       child.stdout.on('data', (chunk: Buffer) => stdout.add(chunk));
       child.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
-      let isLate = false;
       const cancel = this.#options.clock.after(timeoutMs, () => {
-        isLate = true;
-        child.kill('SIGKILL');
+        abandon(child);
+        reject(this.#failure(`took more than ${timeoutMs / 1000} s`));
       });
       child.once('error', (error) => {
         cancel();
@@ -152,9 +154,7 @@ export class ExecCredentials implements Credentials {
       child.once('close', (code, signal) => {
         cancel();
         if (code === 0) return resolve(stdout.text);
-        const how = isLate
-          ? `took more than ${timeoutMs / 1000} s`
-          : `ended with ${signal ?? `exit code ${code}`}`;
+        const how = `ended with ${signal ?? `exit code ${code}`}`;
         const said = firstLine(stderr.text);
         reject(this.#failure(said === '' ? how : `${how} and said: ${said}`));
       });
@@ -174,6 +174,18 @@ export class ExecCredentials implements Credentials {
     const remedy = entry.installHint ? firstLine(entry.installHint) : 'run it by hand to see why';
     return configError(file, `exec plugin ${entry.command} ${what}`, remedy, cause);
   }
+}
+
+/** Ends a program and all of its group, and waits for none of them: whoever left the group may hold its output. */
+function abandon(child: ChildProcessByStdio<null, Readable, Readable>): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+  } catch (_noGroup) {
+    child.kill('SIGKILL');
+  }
+  child.stdout.destroy();
+  child.stderr.destroy();
+  child.unref();
 }
 
 /** The head of what a program says. */

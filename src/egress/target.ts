@@ -95,7 +95,10 @@ function nameRefusal({ host, port, isLiteral }: Target, policy: EgressPolicy): R
   const fault = nameFault(host);
   if (fault === undefined) return undefined;
   if (isLoopbackName(host))
-    return refusal('name', `${fault}${allowing([host, ...loopbackAddresses.map(entryFor)])}`);
+    return refusal(
+      'name',
+      `${fault}${allowing([host, ...loopbackAddresses.map(entryFor)], 'it and its addresses')}`,
+    );
   return refusal(
     'name',
     `${fault}${allowing([host])}, and its addresses in the same way if they are not public`,
@@ -144,9 +147,9 @@ function judgeAddress(address: string, port: number, { allow, deny, nat64 }: Egr
 }
 
 /** `; allow it with --egress-allow …`: works when it is added as it stands. */
-function allowing(entries: readonly string[]): string {
+function allowing(entries: readonly string[], what = entries.length === 1 ? 'it' : 'them'): string {
   const flags = entries.map((entry) => `--egress-allow ${entry}`).join(' ');
-  return `; allow ${entries.length === 1 ? 'it' : 'them'} with ${flags}`;
+  return `; allow ${what} with ${flags}`;
 }
 
 /** The entry that allows one address. */

@@ -204,7 +204,7 @@ describe('the name of a host', () => {
     const url = 'https://localhost:8443/secret';
     const reason = reasonOf(url);
     expect(reason).toBe(
-      'blocked: localhost is a local name (.localhost); allow them with --egress-allow localhost --egress-allow 127.0.0.1/32 --egress-allow ::1/128',
+      'blocked: localhost is a local name (.localhost); allow it and its addresses with --egress-allow localhost --egress-allow 127.0.0.1/32 --egress-allow ::1/128',
     );
     const allow = [...reason.matchAll(/--egress-allow (\S+)/g)].map(([, entry = '']) => entry);
     const judged = judgeUrl(url, policy({ allow }));

@@ -1,5 +1,8 @@
 import { cpus, totalmem } from 'node:os';
+import { backlog } from './backlog.ts';
+import { hanging } from './hanging.ts';
 import { latency } from './latency.ts';
+import { startReceivers } from './stand.ts';
 import { start } from './start.ts';
 import { throughput } from './throughput.ts';
 
@@ -10,11 +13,18 @@ export interface Row {
   readonly goal: string;
 }
 
-const kept = 100_000;
+/** Tasks, each with a Delivery, where there shall be many. */
+const many = 100_000;
+/** As many origins as fill 64 connections. */
+const origins = 4;
+
+const receivers = await startReceivers(origins);
 const benches: Readonly<Record<string, () => Promise<Row[]>>> = {
-  throughput,
-  latency: () => latency(kept),
-  start: () => start(kept),
+  throughput: () => throughput(receivers),
+  latency: () => latency(receivers, many),
+  hanging,
+  start: () => start(receivers, many),
+  backlog: () => backlog(receivers, many),
 };
 
 const asked = process.argv.slice(2);

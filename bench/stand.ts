@@ -1,59 +1,60 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Draft } from '../src/api/kinds.ts';
-import { onCompletionAnnotation, onCompletionFinalizer } from '../src/api/names.ts';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLogger } from '../src/base/log.ts';
-import { rfc3339 } from '../src/base/text.ts';
 import { type Certificate, makeCertificate } from '../src/cli/demo/certificate.ts';
 import { EgressGuard } from '../src/egress/guard.ts';
 import { parseEgressPolicy } from '../src/egress/policy.ts';
 import { createEngine, type Engine } from '../src/engine.ts';
 import { openThreadedStore } from '../src/store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../src/store/store.ts';
+import type { EngineOrder, EngineReport } from './engine.ts';
+import type { ReceiverOrder, ReceiverQuestion, ReceiverReport } from './receiver.ts';
 
 /** Receivers in another process, on several ports (each its own origin). */
 export interface Receivers {
   readonly urls: readonly string[];
-  /** Resolves when so many POSTs have come since the last reset. */
+  /** The authority that signed their certificate. */
+  readonly caPem: string;
+  /** Resolves when so many POSTs have been answered since the last reset. */
   reached(count: number): Promise<void>;
   reset(): Promise<void>;
+  /** What came since the last reset. */
+  report(): Promise<ReceiverReport>;
   close(): void;
 }
 
-export async function startReceivers(certificate: Certificate, ports: number): Promise<Receivers> {
+/** `hanging` of the ports, the first ones, never answer. */
+export async function startReceivers(ports: number, hanging = 0): Promise<Receivers> {
+  const { authority, certificate } = await loopbackCertificate();
   const child = fork(fileURLToPath(new URL('./receiver.js', import.meta.url)));
-  child.send({ certPem: certificate.certPem, keyPem: certificate.keyPem, ports });
+  const order: ReceiverOrder = { ...pemOf(certificate), ports, hanging };
+  child.send(order);
   const [answer] = (await once(child, 'message')) as [{ ports: number[] }];
+  const ask = async (question: ReceiverQuestion): Promise<unknown> => {
+    const answered = once(child, 'message');
+    child.send(question);
+    return (await answered)[0];
+  };
   return {
     urls: answer.ports.map((port) => `https://127.0.0.1:${port}/hooks`),
-    reached: (count) => ask(child, { wait: count }),
-    reset: () => ask(child, 'reset'),
+    caPem: authority.certPem,
+    reached: async (count) => void (await ask({ ask: 'reached', count })),
+    reset: async () => void (await ask({ ask: 'reset' })),
+    report: async () => (await ask({ ask: 'report' })) as ReceiverReport,
     close: () => child.kill(),
   };
 }
 
-async function ask(child: ChildProcess, message: object | string): Promise<void> {
-  const answered = once(child, 'message');
-  child.send(message);
-  await answered;
+function pemOf({ certPem, keyPem }: Certificate): { certPem: string; keyPem: string } {
+  return { certPem, keyPem };
 }
 
 /** A certificate for 127.0.0.1 and the authority that signed it. */
-export async function loopbackCertificate(): Promise<{ authority: Certificate; certificate: Certificate }> {
+async function loopbackCertificate(): Promise<{ authority: Certificate; certificate: Certificate }> {
   const authority = await makeCertificate();
   return { authority, certificate: await makeCertificate({ names: ['127.0.0.1'], signedBy: authority }) };
-}
-
-/** A throw-away folder, removed at the end of the bench. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'telos-bench-'));
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** A store as `telos up` opens it. */
@@ -65,9 +66,14 @@ export function openStore(path: string): Promise<ResourceStore> {
   return openThreadedStore({ path, log: silentLogger, threadPath, onLost });
 }
 
+export interface RunningEngine {
+  readonly engine: Engine;
+  stop(): Promise<void>;
+}
+
 /** An engine that only reports, with its guard. */
-export function reportingEngine(store: ResourceStore, authority: Certificate): RunningEngine {
-  const policy = parseEgressPolicy({ allow: ['127.0.0.0/8'], deny: [], caPem: authority.certPem });
+export function reportingEngine(store: ResourceStore, caPem: string): RunningEngine {
+  const policy = parseEgressPolicy({ allow: ['127.0.0.0/8'], deny: [], caPem });
   const guard = new EgressGuard(policy, { clock: systemClock });
   const engine = createEngine({
     store,
@@ -89,68 +95,49 @@ export function reportingEngine(store: ResourceStore, authority: Certificate): R
   };
 }
 
-export interface RunningEngine {
-  readonly engine: Engine;
-  stop(): Promise<void>;
+/** An engine in another process. */
+export interface EngineProcess {
+  /** Runs over a store with so much to deliver until each of it is settled on disk. */
+  workOff(receivers: Receivers, path: string, count: number): Promise<Work>;
+  close(): void;
 }
 
-/** A Task of about 3 KB with one hook (or none), as spawn would make it. */
-export function taskDraft(name: string, hookUrl?: string): Draft<'Task'> {
-  const hooks = hookUrl === undefined ? undefined : [{ name: 'bench', webhook: { url: hookUrl } }];
+export interface Work extends EngineReport {
+  /** Deliveries a second, from opening the store to closing it. */
+  readonly rate: number;
+}
+
+export async function startEngine(): Promise<EngineProcess> {
+  const child = fork(fileURLToPath(new URL('./engine.js', import.meta.url)));
+  await once(child, 'spawn');
   return {
-    apiVersion: 'kelos.dev/v1alpha2',
-    kind: 'Task',
-    metadata: {
-      name,
-      namespace: 'default',
-      ...(hooks === undefined
-        ? {}
-        : {
-            annotations: { [onCompletionAnnotation]: JSON.stringify(hooks) },
-            finalizers: [onCompletionFinalizer],
-          }),
+    async workOff(receivers, path, count) {
+      await receivers.reset();
+      const order: EngineOrder = { path, caPem: receivers.caPem };
+      const began = performance.now();
+      child.send(order);
+      await receivers.reached(count);
+      // Stopping writes what is still to be written: it belongs to the work.
+      const told = once(child, 'message');
+      child.send('stop');
+      const [report] = (await told) as [EngineReport];
+      const rate = count / ((performance.now() - began) / 1000);
+      await assertDelivered(path, count);
+      return { ...report, rate };
     },
-    spec: { type: 'command', command: ['true'], prompt: 'p'.repeat(2000) },
+    close: () => child.disconnect(),
   };
 }
 
-/** The status that run writes when a Task ends well. */
-export function endedStatus(): { status: object } {
-  const now = rfc3339(Date.now());
-  return {
-    status: {
-      phase: 'Succeeded',
-      startTime: now,
-      completionTime: now,
-      message: 'Task completed successfully',
-      outputs: ['branch: main', 'commit: 0123456789abcdef'],
-      results: { branch: 'main', commit: '0123456789abcdef', response: 'r'.repeat(400) },
-    },
-  };
-}
-
-/** Runs `work` for 0..count-1, at most `width` side by side. */
-export async function inParallel(
-  count: number,
-  width: number,
-  work: (n: number) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    while (next < count) {
-      const n = next;
-      next += 1;
-      await work(n);
-    }
-  };
-  await Promise.all(Array.from({ length: width }, lane));
-}
-
-export function median(values: readonly number[]): number {
-  return quantile(values, 0.5);
-}
-
-export function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+async function assertDelivered(path: string, count: number): Promise<void> {
+  const store = await openStore(path);
+  let delivered = 0;
+  let token: string | undefined;
+  do {
+    const page = await store.list('Delivery', { limit: 500, continue: token });
+    for (const { status } of page.items) if (status?.phase === 'Delivered') delivered += 1;
+    token = page.continue;
+  } while (token !== undefined);
+  await store.close();
+  if (delivered !== count) throw new Error(`${delivered} of ${count} Deliveries are Delivered`);
 }

@@ -1,4 +1,5 @@
-// Writes deploy/crds/ from the schemas of src/api. With --check: changes nothing, exits 1 if a file is not current.
+// Writes deploy/crds/ from the schemas of src/api, and what the Helm chart holds of them and of `telos manifests`.
+// With --check: changes nothing, exits 1 if a file is not current.
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -6,8 +7,11 @@ import { build } from 'esbuild';
 import { stringify } from 'yaml';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const directory = join(root, 'deploy', 'crds');
-const heading = '# Generated from src/api by `npm run generate`. Change the schema there, not this file.\n';
+const deploy = join(root, 'deploy');
+/** Folders that hold nothing else. */
+const folders = ['crds', 'chart/files/crds', 'chart/files/rules'];
+const heading = (source, what) =>
+  `# Generated from ${source} by \`npm run generate\`. Change ${what} there, not this file.\n`;
 
 /** Node 20 does not run TypeScript: bundle the schemas first. */
 async function loadApi() {
@@ -15,7 +19,11 @@ async function loadApi() {
   await build({
     absWorkingDir: root,
     stdin: {
-      contents: "export * from './src/api/crd.ts'; export * from './src/api/kinds.ts';",
+      contents: [
+        "export * from './src/api/crd.ts';",
+        "export * from './src/api/kinds.ts';",
+        "export * from './src/cli/manifests/access-rules.ts';",
+      ].join('\n'),
       resolveDir: root,
       loader: 'ts',
     },
@@ -33,36 +41,59 @@ async function loadApi() {
   }
 }
 
-/** File name → content. */
+const yaml = (object) => stringify(object, { lineWidth: 0, aliasDuplicateObjects: false });
+
+/** Path below deploy/ → content. */
 async function generate() {
-  const { customResourceDefinition, kinds, kindNames } = await loadApi();
-  return new Map(
-    kindNames
-      .filter((kind) => kinds[kind].custom)
-      .map((kind) => {
-        const definition = customResourceDefinition(kind);
-        const text = stringify(definition, { lineWidth: 0, aliasDuplicateObjects: false });
-        return [`${definition.metadata.name}.yaml`, heading + text];
-      }),
+  const { customResourceDefinition, kinds, kindNames, accessRules, kelosLeaseRule } = await loadApi();
+  const files = new Map();
+  for (const kind of kindNames.filter((name) => kinds[name].custom)) {
+    const definition = customResourceDefinition(kind);
+    const { name } = definition.metadata;
+    files.set(`crds/${name}.yaml`, heading('src/api', 'the schema') + yaml(definition));
+    // Without its CRD a resource is gone: that takes more than the end of a release.
+    const metadata = { name, annotations: { 'helm.sh/resource-policy': 'keep' } };
+    files.set(
+      `chart/files/crds/${name}.yaml`,
+      heading('src/api', 'the schema') + yaml({ ...definition, metadata }),
+    );
+  }
+  const rules = {
+    companion: accessRules('companion'),
+    standalone: accessRules('standalone'),
+    'kelos-lease': [kelosLeaseRule],
+  };
+  for (const [name, list] of Object.entries(rules)) {
+    files.set(
+      `chart/files/rules/${name}.yaml`,
+      heading('src/cli/manifests', 'the rules') + yaml({ rules: list }),
+    );
+  }
+  return files;
+}
+
+/** What is there, and nobody generates. */
+async function unwanted(files) {
+  const present = await Promise.all(
+    folders.map(async (folder) =>
+      (await readdir(join(deploy, folder)).catch(() => [])).map((name) => `${folder}/${name}`),
+    ),
   );
+  return present.flat().filter((path) => !files.has(path));
 }
 
 async function writeAll(files) {
-  await mkdir(directory, { recursive: true });
-  for (const name of await readdir(directory)) {
-    if (!files.has(name)) await rm(join(directory, name));
-  }
-  for (const [name, text] of files) await writeFile(join(directory, name), text);
+  for (const folder of folders) await mkdir(join(deploy, folder), { recursive: true });
+  for (const path of await unwanted(files)) await rm(join(deploy, path));
+  for (const [path, text] of files) await writeFile(join(deploy, path), text);
 }
 
 async function stale(files) {
-  const present = await readdir(directory).catch(() => []);
-  const unwanted = present.filter((name) => !files.has(name));
   const changed = [];
-  for (const [name, text] of files) {
-    if ((await readFile(join(directory, name), 'utf8').catch(() => undefined)) !== text) changed.push(name);
+  for (const [path, text] of files) {
+    if ((await readFile(join(deploy, path), 'utf8').catch(() => undefined)) !== text) changed.push(path);
   }
-  return [...changed, ...unwanted].map((name) => relative(root, join(directory, name)));
+  return [...changed, ...(await unwanted(files))].map((path) => relative(root, join(deploy, path)));
 }
 
 const files = await generate();

@@ -5,6 +5,7 @@ import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundle, root } from './bundle.mjs';
 import { buildControlPlane, keptControlPlane, namedControlPlane } from './control-plane.mjs';
+import { findHelm } from './helm.mjs';
 
 const [, , ...args] = process.argv;
 const serving = args[0] === '--serve';
@@ -37,9 +38,19 @@ async function ownControlPlane() {
   return kept.folder;
 }
 
-function runSuites(controlPlane) {
+async function runSuites(controlPlane) {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-  return run([vitest, 'run', '--project', 'cluster', ...args], controlPlane);
+  // Only the chart's own tests are left out without it.
+  const helm = await findHelm(process.env, ending.signal).catch((error) => {
+    console.error(`test:cluster: ${error.message}`);
+    return undefined;
+  });
+  ending.signal.throwIfAborted();
+  return run(
+    [vitest, 'run', '--project', 'cluster', ...args],
+    controlPlane,
+    helm && { TELOS_TEST_HELM: helm },
+  );
 }
 
 async function serve(controlPlane) {
@@ -52,8 +63,8 @@ async function serve(controlPlane) {
   return run([join(outdir, 'serve.js')], controlPlane);
 }
 
-function run(command, controlPlane) {
-  const env = { ...process.env, ...(controlPlane && { TELOS_TEST_CONTROL_PLANE: controlPlane }) };
+function run(command, controlPlane, more) {
+  const env = { ...process.env, ...more, ...(controlPlane && { TELOS_TEST_CONTROL_PLANE: controlPlane }) };
   const child = spawn(process.execPath, command, { cwd: root, env, stdio: 'inherit' });
   ending.signal.addEventListener('abort', () => child.kill('SIGINT'));
   return new Promise((resolve, reject) => {

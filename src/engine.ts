@@ -15,6 +15,8 @@ import type { ResourceStore } from './store/store.ts';
 
 export interface EngineOptions {
   readonly store: ResourceStore;
+  /** Works in these namespaces only; undefined: in all. */
+  readonly namespaces?: readonly string[] | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   /** Which rooms are on, each with what only it needs. */
@@ -43,14 +45,15 @@ export interface Engine {
 
 /** Puts the rooms that are on around one store. The only place that knows which they are. */
 export function createEngine(options: EngineOptions): Engine {
-  const { store, clock, log } = options;
+  const { store, namespaces, clock, log } = options;
   const metrics = new Registry();
   collectDefaultMetrics({ register: metrics });
   storeGauge(metrics, store, clock);
-  const informers = new Informers({ store, clock, log });
+  const informers = new Informers({ store, namespaces, clock, log });
   const events = new EventRecorder(store, clock, log);
   const depsOf = (room: string): RoomDeps => ({
     store,
+    namespaces,
     informers,
     events,
     clock,

@@ -42,6 +42,9 @@ export const deliveryTaskLabel = 'telos.dev/task';
 /** Label on a Delivery: the name of its hook. */
 export const deliveryHookLabel = 'telos.dev/hook';
 
+/** Label on a Job and its Pods: the uid of the Task that Telos runs with them. */
+export const taskUidLabel = 'telos.dev/task-uid';
+
 /** Finalizer: keeps a Task until its Deliveries are recorded. */
 export const onCompletionFinalizer = 'telos.dev/on-completion';
 
@@ -50,3 +53,6 @@ export const runFinalizer = 'telos.dev/run';
 
 /** Finalizer: Kelos's own. A Task that has it is run by Kelos. */
 export const kelosFinalizer = 'kelos.dev/finalizer';
+
+/** The Lease that Kelos's controller holds while it works, where its installation puts it. */
+export const kelosLease = { namespace: 'kelos-system', name: 'kelos-controller-leader-election' };

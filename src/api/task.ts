@@ -10,7 +10,12 @@ export type TaskPhase = z.infer<typeof TaskPhase>;
 const mutableTaskFields: ReadonlySet<string> = new Set(['suspend']);
 
 const taskFields = {
-  prompt: z.string().optional().describe('What the agent is asked; for type command it is written to stdin.'),
+  prompt: z
+    .string()
+    .optional()
+    .describe(
+      'What the agent is asked; for type command it is written to stdin, or, in a Pod, stands in TELOS_PROMPT.',
+    ),
   suspend: z
     .boolean()
     .optional()

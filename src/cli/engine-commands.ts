@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { CommandSetup } from './command-setup.ts';
 import { hookSecretsOption } from './delivery-commands.ts';
 import { addEgressFlags, type EgressFlags } from './egress-options.ts';
-import { collectValues, durationMs, portNumber } from './flags.ts';
+import { collectValues, durationMs, namespaceNames, portNumber } from './flags.ts';
 
 /** The flags of whatever starts an engine. */
 export interface EngineFlags extends EgressFlags {
@@ -31,12 +31,21 @@ export function addEngineCommands(program: Command, { add, handle }: CommandSetu
     .option('-f, --file <path>', 'manifests to apply first; repeatable', collectValues)
     .option('--spawn', 'make Tasks of events (with none of the three: all)')
     .option('--run', 'run Tasks')
-    .option('--report', 'tell hooks of the Tasks that ended');
+    .option('--report', 'tell hooks of the Tasks that ended')
+    .addOption(watchNamespaceOption());
   handle(addEngineFlags(up), async (context, _args, flags) => {
     const { readUpOptions } = await import('./engine-options.ts');
     const { runUp } = await import('./commands/up.ts');
     return runUp(await readUpOptions(flags as object, context));
   });
+}
+
+/** Which namespaces an engine works in, and which its rights are for. */
+export function watchNamespaceOption(): Option {
+  return new Option(
+    '--watch-namespace <name>',
+    'work in this namespace only; repeatable (default: in all)',
+  ).argParser(namespaceNames);
 }
 
 function addEngineFlags(command: Command): Command {

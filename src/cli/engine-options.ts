@@ -1,4 +1,5 @@
 import type { EgressOptions } from '../egress/policy.ts';
+import { UsageError } from './cli-error.ts';
 import type { CommandContext } from './command-context.ts';
 import { readEgressOptions } from './egress-options.ts';
 import type { EngineFlags } from './engine-commands.ts';
@@ -27,6 +28,8 @@ export interface RoomSwitches {
 export interface UpOptions extends EngineOptions {
   /** Manifests to apply first, as `-f` names them. */
   readonly files: readonly string[];
+  /** Only these namespaces; undefined: all. */
+  readonly namespaces: readonly string[] | undefined;
   readonly rooms: RoomSwitches;
 }
 
@@ -37,6 +40,7 @@ export interface DemoOptions extends EngineOptions {
 
 interface UpFlags extends EngineFlags {
   readonly file?: readonly string[];
+  readonly watchNamespace?: readonly string[];
   readonly spawn?: boolean;
   readonly run?: boolean;
   readonly report?: boolean;
@@ -47,6 +51,7 @@ export async function readUpOptions(flags: UpFlags, context: CommandContext): Pr
   return {
     ...(await readEngineOptions(flags, context)),
     files: flags.file ?? [],
+    namespaces: namespacesOf(flags, context),
     rooms: roomsOf(flags, context),
   };
 }
@@ -71,6 +76,18 @@ async function readEngineOptions(flags: EngineFlags, context: CommandContext): P
     host: flags.host ?? '127.0.0.1',
     log: { format: flags.logFormat ?? 'text', level: flags.logLevel ?? 'info' },
   };
+}
+
+/** @throws UsageError with a store of one's own: whoever works on a file works on all of it */
+function namespacesOf({ watchNamespace }: UpFlags, context: CommandContext): readonly string[] | undefined {
+  if (watchNamespace !== undefined && context.options.store.kind === 'sqlite') {
+    throw new UsageError(
+      'a file is worked on as a whole',
+      '--watch-namespace',
+      'use it with --store kubernetes',
+    );
+  }
+  return watchNamespace;
 }
 
 /** Naming one room leaves the others off; naming none is all, and on Kubernetes report: Kelos does the rest. */

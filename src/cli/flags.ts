@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, type Option } from 'commander';
+import { dnsLabel } from '../api/meta.ts';
 import { parseDuration } from '../base/duration.ts';
 import { nearest } from '../base/nearest.ts';
 import { UsageError } from './cli-error.ts';
@@ -11,6 +12,26 @@ export function collectValues(value: string, before: readonly string[] = []): re
 /** Collects a repeatable flag whose values may also be joined by commas or white space. */
 export function collectList(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, ...value.split(/[\s,]+/).filter((part) => part !== '')];
+}
+
+/** Collects names of namespaces, each once. */
+export function namespaceNames(value: string, before: readonly string[] = []): readonly string[] {
+  const names = collectList(value);
+  if (names.length === 0 || !names.every(isNamespace))
+    throw new InvalidArgumentError(`Use ${namespaceForm}.`);
+  return [...new Set([...before, ...names])];
+}
+
+/** @throws UsageError when what `-n` says cannot be a namespace */
+export function checkNamespace(name: string): void {
+  if (isNamespace(name)) return;
+  throw new UsageError(`'${name}' cannot be a namespace`, '--namespace', `use ${namespaceForm}`);
+}
+
+const namespaceForm = 'at most 63 lower-case letters, digits and dashes';
+
+function isNamespace(name: string): boolean {
+  return dnsLabel.test(name) && name.length <= 63;
 }
 
 /** Reads a duration flag as milliseconds. */

@@ -10,9 +10,9 @@ export function toJson(object: unknown): string {
   return `${escapeRisky(JSON.stringify(object, undefined, 4))}\n`;
 }
 
-/** An object as YAML, control and format characters escaped. */
+/** An object as YAML, control and format characters escaped. Means the same to kubectl, which reads YAML 1.1. */
 export function toYaml(object: unknown): string {
-  const document = new Document(object, { aliasDuplicateObjects: false });
+  const document = new Document(object, { aliasDuplicateObjects: false, compat: 'yaml-1.1' });
   visit(document, {
     Scalar(_key, node) {
       if (isScalar(node) && typeof node.value === 'string' && risky.test(node.value)) {

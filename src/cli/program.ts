@@ -4,8 +4,8 @@ import { explainError, UsageError } from './cli-error.ts';
 import type { CliIo } from './command-context.ts';
 import { type CommandSetup, commandSetup } from './command-setup.ts';
 import { addDeliveryCommands } from './delivery-commands.ts';
-import { addEngineCommands } from './engine-commands.ts';
-import { collectList, collectValues } from './flags.ts';
+import { addEngineCommands, watchNamespaceOption } from './engine-commands.ts';
+import { collectList, collectValues, oneOf } from './flags.ts';
 import { addGlobalOptions } from './global-options.ts';
 import { version } from './version.ts';
 
@@ -149,6 +149,23 @@ function addResourceCommands(program: Command, { add, handle }: CommandSetup): v
 }
 
 function addOtherCommands(program: Command, { add, handle }: CommandSetup): void {
+  const manifests = add(
+    program,
+    'manifests',
+    'print what installs Telos on Kubernetes, for kubectl apply -f -',
+  )
+    .addOption(
+      new Option(
+        '--mode <mode>',
+        'companion: reports beside Kelos; standalone: does all itself (default: companion)',
+      ).argParser(oneOf('companion', 'standalone')),
+    )
+    .addOption(watchNamespaceOption())
+    .option('--image <image>', `the container image (default: telos:${version})`);
+  handle(manifests, async (context, _args, flags) => {
+    (await import('./commands/manifests.ts')).printManifests(context, flags as object);
+  });
+
   const doctor = add(program, 'doctor', 'check what Telos needs, and say how to mend it').option(
     '--dns-server <address>',
     "ask this server (IP[:PORT]) instead of the system's; repeatable",
@@ -158,8 +175,8 @@ function addOtherCommands(program: Command, { add, handle }: CommandSetup): void
     return (await import('./commands/doctor.ts')).doctor(context, flags as object);
   });
 
-  const version = add(program, 'version', 'show the version');
-  handle(version, async (context) => {
+  const showVersion = add(program, 'version', 'show the version');
+  handle(showVersion, async (context) => {
     await (await import('./commands/version.ts')).showVersion(context);
   });
 

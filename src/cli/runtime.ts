@@ -6,20 +6,22 @@ import { EgressGuard } from '../egress/guard.ts';
 import { type EgressOptions, parseEgressPolicy } from '../egress/policy.ts';
 import { createEngine, type Engine } from '../engine.ts';
 import { createProcessRunner } from '../run/process/process-runner.ts';
+import type { Runner } from '../run/runner.ts';
 import { type HttpServer, startHttpServer } from '../server/http-server.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
 import { openThreadedStore } from '../store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../store/store.ts';
-import { CliError } from './cli-error.ts';
 import { exposureWarning } from './exposure.ts';
 import { runDirectory, type StoreLocation } from './store-location.ts';
-import { makeDefaultFolder, openStore } from './store-option.ts';
+import { makeDefaultFolder } from './store-option.ts';
 import { version } from './version.ts';
 
 export interface RuntimeOptions {
   readonly store: StoreLocation;
   /** Where a kubeconfig is looked for. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Only these namespaces; undefined: all. */
+  readonly namespaces?: readonly string[] | undefined;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean; readonly report: boolean };
   readonly egress: EgressOptions;
   readonly hookSecrets: 'any' | 'labelled';
@@ -62,23 +64,25 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   };
   try {
-    const lost = new AbortController();
-    const store = await openEngineStore(options, (error) => lost.abort(error));
-    releases.push(() => store.close());
     if (options.store.kind === 'sqlite') {
+      await makeDefaultFolder(options.store);
+      // Before the file is opened, which may bring it to a newer version; let go last, when everything is written.
       const lock = acquireEngineLock(options.store.path);
-      // Let go last: the file is ours until everything is written.
-      releases.unshift(() => lock.release());
+      releases.push(() => lock.release());
     }
+    const lost = new AbortController();
+    const { store, runner } = await openBackend(options, (error) => lost.abort(error));
+    releases.push(() => store.close());
     const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
-    const { hookSecrets, backlogMs } = options;
+    const { hookSecrets, backlogMs, namespaces } = options;
     const engine = createEngine({
       store,
+      namespaces,
       clock,
       log,
       spawn: rooms.spawn,
-      run: rooms.run ? { runner: processRunner(options) } : undefined,
+      run: rooms.run ? { runner: runner() } : undefined,
       report: rooms.report ? { guard, hookSecrets, backlogMs, version } : undefined,
     });
     const server = await startHttpServer({ engine, log, host: options.host, port: options.port });
@@ -91,32 +95,33 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
-/** A file is worked on in a thread of its own, so that the engine never waits for the disk. */
-async function openEngineStore(
-  options: RuntimeOptions,
-  onLost: (error: Error) => void,
-): Promise<ResourceStore> {
-  const { store: location, clock, log, env } = options;
-  if (location.kind === 'kubernetes') return openStore(location, { clock, log, env });
-  await makeDefaultFolder(location);
-  return openThreadedStore({
-    path: location.path,
-    log,
-    threadPath: besideProgram('store-thread.js'),
-    onLost,
-  });
+/** The store, and what makes the runner that goes with it. */
+interface Backend {
+  readonly store: ResourceStore;
+  readonly runner: () => Runner;
 }
 
-function processRunner({ store, clock, log }: RuntimeOptions): ReturnType<typeof createProcessRunner> {
-  if (store.kind === 'kubernetes') {
-    throw new CliError(
-      'not built yet',
-      'telos up --run --store kubernetes',
-      'let Kelos run them: use --report',
-    );
+async function openBackend(options: RuntimeOptions, onLost: (error: Error) => void): Promise<Backend> {
+  const { store: location, namespaces, clock, log, env, rooms } = options;
+  if (location.kind === 'kubernetes') {
+    // Loaded when it is wanted: most engines have a file.
+    const { openCluster } = await import('./cluster-backend.ts');
+    const { store, runner } = await openCluster({
+      context: location.context,
+      env,
+      namespaces,
+      rooms,
+      clock,
+      log,
+    });
+    return { store, runner: () => runner };
   }
+  // A file is worked on in a thread of its own, so that the engine never waits for the disk.
+  const threadPath = besideProgram('store-thread.js');
+  const store = await openThreadedStore({ path: location.path, log, threadPath, onLost });
   const keeperPath = besideProgram('keeper.js');
-  return createProcessRunner({ directory: runDirectory(store.path), keeperPath, clock, log });
+  const directory = runDirectory(location.path);
+  return { store, runner: () => createProcessRunner({ directory, keeperPath, clock, log }) };
 }
 
 /** The path of another program that is shipped in the same folder. */

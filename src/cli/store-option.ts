@@ -1,6 +1,5 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { dnsLabel } from '../api/meta.ts';
 import type { Clock } from '../base/clock.ts';
 import { type Logger, silentLogger } from '../base/log.ts';
 import { parseLabelSelector } from '../store/label-selector.ts';
@@ -8,6 +7,7 @@ import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { UsageError } from './cli-error.ts';
 import type { CommandContext } from './command-context.ts';
+import { checkNamespace } from './flags.ts';
 import type { StoreLocation } from './store-location.ts';
 
 /** Opens the store that `--store` names. @throws StoreError `Unavailable`, or CliError, each with its remedy. */
@@ -47,13 +47,7 @@ export async function withStore<T>(
   use: (store: ResourceStore) => Promise<T>,
 ): Promise<T> {
   const { namespace, store: location } = context.options;
-  if (!dnsLabel.test(namespace) || namespace.length > 63) {
-    throw new UsageError(
-      `'${namespace}' cannot be a namespace`,
-      '--namespace',
-      'use at most 63 lower-case letters, digits and dashes',
-    );
-  }
+  checkNamespace(namespace);
   checkSelector(context.options.selector);
   const store = await openStore(location, { clock: context.clock, log: silentLogger, env: context.env });
   try {

@@ -11,6 +11,7 @@ import { ConnectionPool } from './pool.ts';
 import { headersFault } from './request-headers.ts';
 import { ResolveError, Resolver } from './resolver.ts';
 import {
+  allowedBy,
   type Judged,
   judgeAddresses,
   judgeUrl,
@@ -123,13 +124,15 @@ export class EgressGuard {
     if (!judged.ok) return refusedVerdict(url, judged.refusal, []);
     const { target } = judged;
     if (target.isLiteral) {
-      return { url, verdict: 'allowed', reason: 'allowed: the address is vetted', addresses: [target.host] };
+      const reason = `allowed: ${allowedBy(target, [target.host], this.#policy)}`;
+      return { url, verdict: 'allowed', reason, addresses: [target.host] };
     }
     try {
       const addresses = await this.#resolver.resolve(target.host, signal);
       const refusal = judgeAddresses(target, addresses, this.#policy);
       if (refusal !== undefined) return refusedVerdict(url, refusal, addresses);
-      return { url, verdict: 'allowed', reason: 'allowed: every address is vetted', addresses };
+      const reason = `allowed: ${allowedBy(target, addresses, this.#policy)}`;
+      return { url, verdict: 'allowed', reason, addresses };
     } catch (thrown) {
       signal.throwIfAborted();
       const blocked = thrown instanceof ResolveError && thrown.code === 'TooMany' ? 'blocked: ' : '';

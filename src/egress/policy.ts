@@ -67,19 +67,21 @@ function parseRule(flag: string, entry: string): OperatorRule {
 function parseProxy(text: string): URL {
   const url = parseUrl(text);
   const plain = url !== undefined && url.pathname === '/' && url.search === '' && url.hash === '';
+  if (plain && (url.protocol === 'http:' || url.protocol === 'https:') && isDecodable(url)) return url;
   // The text may hold a password, so it is not repeated.
-  if (!plain || (url.protocol !== 'http:' && url.protocol !== 'https:'))
-    throw new EgressConfigError('--egress-proxy', '…', 'write http://HOST:PORT or https://HOST:PORT');
-  if (!isPercentEncoded(url.username) || !isPercentEncoded(url.password))
-    throw new EgressConfigError('--egress-proxy', '…', 'write a % in user or password as %25');
-  return url;
+  throw new EgressConfigError(
+    '--egress-proxy',
+    '…',
+    'write http://HOST:PORT or https://HOST:PORT; a % in user or password is %25',
+  );
 }
 
-function isPercentEncoded(text: string): boolean {
+function isDecodable({ username, password }: URL): boolean {
   try {
-    decodeURIComponent(text);
+    decodeURIComponent(username);
+    decodeURIComponent(password);
     return true;
-  } catch (_notUtf8) {
+  } catch {
     return false;
   }
 }

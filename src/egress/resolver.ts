@@ -116,8 +116,15 @@ export class Resolver {
     }
     const failed = codes.find((code) => code !== undefined && !absent.has(code));
     const why =
-      late || failed === 'ETIMEOUT' ? `no answer within ${timeoutMs / 1000} s` : (failed ?? 'no answer');
-    throw new ResolveError('Failed', `${name} cannot be resolved: ${why}`);
+      late || failed === 'ETIMEOUT'
+        ? `no answer within ${timeoutMs / 1000} s`
+        : failed === 'ECONNREFUSED'
+          ? 'nothing answers at the DNS servers'
+          : (failed ?? 'no answer');
+    throw new ResolveError(
+      'Failed',
+      `${name} cannot be resolved: ${why}; check --dns-server, or the system's DNS`,
+    );
   }
 
   #remember(name: string, addresses: readonly string[], ttl: number): void {

@@ -73,6 +73,16 @@ export function judgeAddresses(
   return refusal('dns', `${target.host} resolves to ${why}${remedy}`);
 }
 
+/** By which rule each address is allowed, for people: an operator's entry, or that it is an ordinary public one. */
+export function allowedBy(target: Target, addresses: readonly string[], policy: EgressPolicy): string {
+  const rules = addresses.map((address) => {
+    if (addressFault(address, policy.nat64) === undefined) return `${address} is public`;
+    const rule = policy.allow.find((entry) => allowsAddress(entry, address, target.port, policy));
+    return `${address} by --egress-allow ${rule?.text}`;
+  });
+  return rules.join(', ');
+}
+
 function targetOf(url: URL): Target {
   const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
   const family = isIP(host);
@@ -122,9 +132,9 @@ type AddressVerdict =
   /** `fault` goes behind the address: ` (10.0.0.0/8, private)`. Final: no entry could allow it. */
   | { readonly ok: false; readonly isFinal: boolean; readonly fault: string };
 
-function judgeAddress(address: string, port: number, { allow, deny, nat64 }: EgressPolicy): AddressVerdict {
-  const carried = nat64 === undefined ? undefined : carriedIpv4(address, nat64);
-  const forms = carried === undefined ? [address] : [address, carried];
+function judgeAddress(address: string, port: number, policy: EgressPolicy): AddressVerdict {
+  const { allow, deny, nat64 } = policy;
+  const forms = formsOf(address, policy);
   const disguised = standsForIpv4(address);
   const speaksOf = (rule: OperatorRule, addresses: readonly string[]): boolean =>
     addresses.some((form) => matchesAddress(rule, form, port));
@@ -136,7 +146,7 @@ function judgeAddress(address: string, port: number, { allow, deny, nat64 }: Egr
     return { ok: false, isFinal: true, fault: ' (mapped IPv4): write the IPv4 address instead' };
   const fault = addressFault(address, nat64);
   if (fault === undefined) return { ok: true };
-  const allowing = allow.filter((rule) => speaksOf(rule, forms));
+  const allowing = allow.filter((rule) => allowsAddress(rule, address, port, policy));
   if (allowing.length === 0) return { ok: false, isFinal: false, fault: ` (${fault})` };
   if (allowing.some(namesWhatIsCarried)) return { ok: true };
   const smuggled = [...new Set([...forms.slice(1), ...disguised])].filter(
@@ -144,6 +154,16 @@ function judgeAddress(address: string, port: number, { allow, deny, nat64 }: Egr
   );
   const hidden = carriedFault(address, smuggled);
   return hidden === undefined ? { ok: true } : { ok: false, isFinal: false, fault: ` (${hidden})` };
+}
+
+/** The address, and behind the operator's NAT64 prefix the IPv4 address that it carries. */
+function formsOf(address: string, { nat64 }: EgressPolicy): readonly string[] {
+  const carried = nat64 === undefined ? undefined : carriedIpv4(address, nat64);
+  return carried === undefined ? [address] : [address, carried];
+}
+
+function allowsAddress(rule: OperatorRule, address: string, port: number, policy: EgressPolicy): boolean {
+  return formsOf(address, policy).some((form) => matchesAddress(rule, form, port));
 }
 
 /** `; allow it with --egress-allow …`: works when it is added as it stands. */

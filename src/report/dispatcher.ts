@@ -3,9 +3,9 @@ import type { Delivery, DeliveryReason } from '../api/delivery.ts';
 import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
 import { isStoreError, retryLogLevel } from '../store/errors.ts';
-import type { View, ViewChange } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
-import { keyOf, keyText, parseKeyText } from '../store/store.ts';
+import { keyText, parseKeyText } from '../store/store.ts';
+import type { View, ViewChange } from '../store/view.ts';
 import { Agenda } from './agenda.ts';
 import { type AttemptDeps, type AttemptResult, makeAttempt } from './attempt.ts';
 import {
@@ -19,7 +19,7 @@ import {
 import { Filters } from './filters.ts';
 import type { FirstSight } from './first-sight.ts';
 import { GoneUrls } from './gone-urls.ts';
-import { laneOf } from './lane.ts';
+import { Lanes, laneOf } from './lane.ts';
 import type { ReportMetrics } from './metrics.ts';
 import type { RequestSettings } from './request.ts';
 import { firstStepMs } from './schedule.ts';
@@ -65,6 +65,7 @@ export class Dispatcher {
   readonly #view: View<Unsettled>;
   readonly #gone: GoneUrls;
   readonly #filters = new Filters();
+  readonly #lanes = new Lanes();
   readonly #agenda: Agenda;
   readonly #underWay = new Set<string>();
   readonly #warm = new Map<string, Delivery>();
@@ -137,7 +138,7 @@ export class Dispatcher {
   }
 
   #select(delivery: Delivery): Unsettled | undefined {
-    const text = keyText(keyOf(delivery));
+    const text = keyText(delivery.metadata);
     if (!needsDispatch(delivery)) {
       this.#warm.delete(text);
       return undefined;
@@ -145,11 +146,10 @@ export class Dispatcher {
     const due = dueAt(delivery, this.#deps.clock.now());
     if (due <= this.#deps.clock.now() && this.#warm.size < maxWarm) this.#warm.set(text, delivery);
     else this.#warm.delete(text);
-    return { lane: laneOf(delivery), dueAt: due, version: Number(delivery.metadata.resourceVersion) };
+    return { lane: this.#lanes.of(delivery), dueAt: due, version: Number(delivery.metadata.resourceVersion) };
   }
 
-  #onChange({ key, before, now }: ViewChange<Unsettled>): void {
-    const text = keyText(key);
+  #onChange({ text, before, now }: ViewChange<Unsettled>): void {
     if (now !== undefined) {
       this.#schedule(text, now);
       this.#pump();
@@ -286,10 +286,25 @@ export class Dispatcher {
   }
 
   /** Says at once what no waiting mends: 28 hours later is too late to hear of a missing Secret. */
-  #sayIfStuck(delivery: Delivery, { phase, reason, message, attemptCount }: StatusPatch): void {
-    if (phase !== 'Retrying' || attemptCount !== 1 || !reason || !mendedByPeople.has(reason)) return;
+  #sayIfStuck(
+    delivery: Delivery,
+    { phase, reason, message, attemptCount, nextAttemptAt }: StatusPatch,
+  ): void {
+    if (phase !== 'Retrying' || attemptCount !== 1 || !reason) return;
     const { task, hook } = delivery.spec;
-    const { namespace } = delivery.metadata;
+    const { namespace, name } = delivery.metadata;
+    const origin = laneOf(delivery);
+    this.#deps.log.info('a first attempt failed; it will be tried again', {
+      delivery: name,
+      namespace,
+      task: task.name,
+      hook: hook.name,
+      origin,
+      reason,
+      error: message,
+      nextAttemptAt,
+    });
+    if (!mendedByPeople.has(reason)) return;
     this.#deps.events.record(
       { kind: 'Task', namespace, name: task.name, uid: task.uid },
       'Warning',

@@ -6,12 +6,12 @@ import { wholePayload } from './payload.ts';
 const maxCompiled = 256;
 
 /** Far more than any honest filter takes; while one runs, nothing else does. Milliseconds. */
-const limitMs = 200;
+const limitMs = 100;
 
 interface Filter {
   readonly program: CelProgram;
-  /** What it failed of when it took too long: it is not begun again. */
-  tooSlow: TimeLimitError | undefined;
+  /** The smallest payload that it took too long over, in UTF-16 units of JSON: over none as big it is begun again. */
+  tooSlowFrom: number;
 }
 
 /** Filters of hooks, each compiled once and bounded in time. */
@@ -22,18 +22,20 @@ export class Filters {
   /**
    * The value of the expression over the payload, as `task`. Keys that a payload leaves out when empty are
    * there, empty, so that `task.results` never fails.
-   * @throws CelError; TimeLimitError for an expression that took too long, twice in a row or once before
+   * @throws CelError; TimeLimitError for an expression that takes too long over this payload, twice in a row, or
+   * did so over a smaller one
    */
   evaluate(expression: string, payload: Payload): unknown {
     const filter = this.#filter(expression);
-    if (filter.tooSlow !== undefined) throw filter.tooSlow;
     const evaluate = (): unknown => filter.program.evaluate({ task: wholePayload(payload) });
     // Only calls can multiply what is there.
     if (!expression.includes('(')) return evaluate();
+    const isKnownSlow = Number.isFinite(filter.tooSlowFrom) && sizeOf(payload) >= filter.tooSlowFrom;
+    if (isKnownSlow) throw new TimeLimitError(limitMs);
     try {
       return this.#limitedTwice(evaluate);
     } catch (thrown) {
-      if (thrown instanceof TimeLimitError) filter.tooSlow = thrown;
+      if (thrown instanceof TimeLimitError) filter.tooSlowFrom = sizeOf(payload);
       throw thrown;
     }
   }
@@ -41,7 +43,7 @@ export class Filters {
   #filter(expression: string): Filter {
     let filter = this.#filters.get(expression);
     if (filter === undefined) {
-      filter = { program: compileCel(expression), tooSlow: undefined };
+      filter = { program: compileCel(expression), tooSlowFrom: Number.POSITIVE_INFINITY };
       if (this.#filters.size >= maxCompiled) this.#filters.clear();
       this.#filters.set(expression, filter);
     }
@@ -57,4 +59,8 @@ export class Filters {
       return this.#limit.run(work);
     }
   }
+}
+
+function sizeOf(payload: Payload): number {
+  return JSON.stringify(payload).length;
 }

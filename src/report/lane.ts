@@ -15,6 +15,26 @@ export function laneOf(delivery: Delivery): string {
   return `secret:${delivery.metadata.namespace}/${reference.name}/${reference.key}`;
 }
 
+/** Hook URLs whose lane is remembered. */
+const maxLanes = 4096;
+
+/** The lanes of many Deliveries at few URLs: each URL is parsed once, and each lane's text is kept once. */
+export class Lanes {
+  readonly #byUrl = new Map<string, string>();
+
+  of(delivery: Delivery): string {
+    const url = urlOf(delivery);
+    if (url === undefined) return laneOf(delivery);
+    let lane = this.#byUrl.get(url);
+    if (lane === undefined) {
+      if (this.#byUrl.size >= maxLanes) this.#byUrl.clear();
+      lane = laneOf(delivery);
+      this.#byUrl.set(url, lane);
+    }
+    return lane;
+  }
+}
+
 /** Where the URL of a hook is kept, when it stands in a Secret. */
 export function urlSecretOf(delivery: Delivery): { readonly name: string; readonly key: string } | undefined {
   const webhook = objectAt(delivery.spec.hook, 'webhook');

@@ -13,9 +13,10 @@ import { toError } from '../base/errors.ts';
 import { clampUtf8, rfc3339 } from '../base/text.ts';
 import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import { subjectOf } from '../store/event-recorder.ts';
-import type { Informer, View, ViewChange } from '../store/informer.ts';
+import type { Informer } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyOf, keyText, type MergePatch, parseKeyText } from '../store/store.ts';
+import type { View, ViewChange } from '../store/view.ts';
 import { type Reconciled, Workqueue } from '../store/workqueue.ts';
 import {
   decideRecording,
@@ -63,7 +64,7 @@ export class Recorder {
   readonly #settings: RecorderSettings;
   readonly #metrics: ReportMetrics;
   readonly #firstSight: FirstSight;
-  readonly #informer: Informer<'Task'>;
+  readonly #informer: Informer<Task>;
   readonly #view: View<Task>;
   readonly #queue: Workqueue;
   /** When the terminal phase of a Task in the view was seen, monotonic. */
@@ -133,8 +134,7 @@ export class Recorder {
     return this.#queue.run(signal);
   }
 
-  #onChange({ key, now }: ViewChange<Task>): void {
-    const text = keyText(key);
+  #onChange({ text, now }: ViewChange<Task>): void {
     if (now !== undefined && terminalPhase(now) !== undefined) {
       if (!this.#seenAt.has(text)) this.#seenAt.set(text, this.#deps.clock.monotonic());
       if (!this.#informer.isSynced) this.#catchUp.add(text);

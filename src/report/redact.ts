@@ -14,7 +14,7 @@ export function redact(text: string, secretValues: readonly string[]): string {
   if (needles.length === 0 || text === '') return text;
   const views = viewsOf(text);
   const struck = new Uint8Array(text.length);
-  for (const needle of new Set(needles.map((form) => form.toLowerCase()))) {
+  for (const needle of new Set(needles.map(lower))) {
     for (const view of views) strike(view, needle, struck);
   }
   return withoutStruck(text, struck);
@@ -78,10 +78,15 @@ function unescaped([, percent, unicode, byte, hex, decimal, name, itself]: RegEx
   return name === undefined ? (itself ?? '') : (named[name.toLowerCase()] ?? '');
 }
 
-/** Lower case without a change of length, so that places stay what they are. */
+/** Lower case without a change of length, so that places stay what they are: a letter that grows is left alone. */
 function lower(text: string): string {
   const lowered = text.toLowerCase();
-  return lowered.length === text.length ? lowered : text;
+  if (lowered.length === text.length) return lowered;
+  const units = text.split('').map((unit) => {
+    const small = unit.toLowerCase();
+    return small.length === 1 ? small : unit;
+  });
+  return units.join('');
 }
 
 /** Marks every place where the view shows the needle, or, when it is long, a good part of it. */

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Delivery } from '../api/delivery.ts';
+import type { TerminalPhase } from '../api/hook.ts';
 import {
   deliveryHookLabel,
   deliveryTaskLabel,
   onCompletionAnnotation,
   redeliverAnnotation,
+  reportedRunAnnotation,
 } from '../api/names.ts';
 import { type Task, terminalPhase } from '../api/task.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
@@ -14,7 +16,7 @@ import { type Key, keyOf, type ResourceStore } from '../store/store.ts';
 import { draftDelivery } from './delivery-draft.ts';
 import { parseHooks } from './hooks-annotation.ts';
 import { payloadOf } from './payload.ts';
-import { deliveryId, deliveryName, runOf } from './run-id.ts';
+import { deliveryId, deliveryName, isSameRun, parseRun, type Run, runOf } from './run-id.ts';
 
 /** There is nothing to replay. */
 export class ReplayError extends TelosError {
@@ -94,10 +96,16 @@ export async function replay(
     throw new ReplayError(
       `Task ${taskKey.name} has no hooks: annotation ${onCompletionAnnotation} is not there`,
     );
-  const run = runOf(task, phase);
+  const { hooks, invalid } = parseHooks(annotation);
+  const [wrong] = invalid;
+  if (hooks.length === 0 && wrong !== undefined)
+    throw new ReplayError(
+      `Task ${taskKey.name} has no hook that can be told: annotation ${onCompletionAnnotation}: ${wrong.message}`,
+    );
+  const run = recordedRun(task, phase);
   const payload = payloadOf(task, phase);
   return Promise.all(
-    parseHooks(annotation).hooks.map(async (hook) => {
+    hooks.map(async (hook) => {
       const draft = draftDelivery(task, run, hook, payload, { [redeliverAnnotation]: requestAt(clock) });
       const key = { namespace: taskKey.namespace, name: deliveryName(deliveryId(run, hook.name)) };
       try {
@@ -109,6 +117,14 @@ export async function replay(
       }
     }),
   );
+}
+
+/** The run as it was recorded, whose Deliveries are there: its completionTime may have been rewritten since. */
+function recordedRun(task: Task, phase: TerminalPhase): Run {
+  const run = runOf(task, phase);
+  const text = task.metadata.annotations?.[reportedRunAnnotation];
+  const recorded = text === undefined ? undefined : parseRun(text);
+  return recorded !== undefined && isSameRun(recorded, run) ? recorded : run;
 }
 
 async function replayKept(

@@ -3,6 +3,7 @@ import { isSettled } from '../api/delivery.ts';
 import { sleep } from '../base/abort.ts';
 import { toError } from '../base/errors.ts';
 import { isStoreError } from '../store/errors.ts';
+import { everyPage } from '../store/every-page.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyOf } from '../store/store.ts';
 
@@ -26,12 +27,14 @@ const steadyMs = 600_000;
 const driftMs = 60_000;
 const pageSize = 200;
 
+type SweepDeps = Pick<RoomDeps, 'store' | 'namespaces' | 'clock' | 'log'>;
+
 /**
  * Removes settled Deliveries when their time is over, once an hour, until the signal aborts. A clock that is
  * ten years ahead for a moment would have all of them removed: so not when it was set since the last look.
  */
 export async function sweepDeliveries(
-  deps: RoomDeps,
+  deps: SweepDeps,
   retention: Retention,
   signal: AbortSignal,
 ): Promise<void> {
@@ -58,36 +61,37 @@ export async function sweepDeliveries(
   }
 }
 
-async function sweep(deps: RoomDeps, retention: Retention, signal: AbortSignal): Promise<number> {
-  const { store, clock } = deps;
+async function sweep(deps: SweepDeps, retention: Retention, signal: AbortSignal): Promise<number> {
+  const { store, namespaces, clock } = deps;
   const nowMs = clock.now();
   let removed = 0;
-  let token: string | undefined;
-  do {
-    const page = await store.list('Delivery', { limit: pageSize, continue: token, signal });
-    const old = page.items.filter((delivery) => isOver(delivery, nowMs, retention));
+  for await (const page of everyPage(store, 'Delivery', { namespaces, limit: pageSize, signal })) {
+    const old = page.filter((delivery) => isOver(delivery, nowMs, retention));
     const outcomes = await Promise.all(old.map((delivery) => remove(deps, delivery)));
     removed += outcomes.filter(Boolean).length;
-    token = page.continue;
-  } while (token !== undefined && !signal.aborted);
+  }
   return removed;
 }
 
 /** Whether a Delivery has been kept long enough. */
 export function isOver(delivery: Delivery, nowMs: number, retention: Retention): boolean {
   if (!isSettled(delivery)) return false;
-  const { creationTimestamp } = delivery.metadata;
-  // A person who settles one by hand need not know of settledAt; a time before its creation is that of a clock
-  // that was behind.
-  const settledMs = Math.max(
-    Date.parse(delivery.status?.settledAt || creationTimestamp),
-    Date.parse(creationTimestamp),
-  );
-  return nowMs - settledMs > (delivery.status?.phase === 'Failed' ? retention.failed : retention.settled);
+  const keptMs = delivery.status?.phase === 'Failed' ? retention.failed : retention.settled;
+  return nowMs - lastChangedMs(delivery) > keptMs;
+}
+
+/**
+ * When it was settled, or made. A person who settles one by hand need not know of settledAt, or how it is written;
+ * a time before its creation is that of a clock that was behind.
+ */
+function lastChangedMs({ metadata, status }: Delivery): number {
+  const createdMs = Date.parse(metadata.creationTimestamp);
+  const settledMs = Date.parse(status?.settledAt ?? '');
+  return Number.isNaN(settledMs) ? createdMs : Math.max(settledMs, createdMs);
 }
 
 /** Removes the version that was seen: one that was redelivered meanwhile stays. */
-async function remove(deps: RoomDeps, delivery: Delivery): Promise<boolean> {
+async function remove(deps: SweepDeps, delivery: Delivery): Promise<boolean> {
   const { uid, resourceVersion } = delivery.metadata;
   try {
     await deps.store.delete('Delivery', keyOf(delivery), { uid, resourceVersion });

@@ -34,10 +34,15 @@ export function secretHeaders(secret: Secret): Record<string, string> {
   return headers;
 }
 
+/** Servers take some 8 KiB of headers in all; and what is sent is searched for in every answer. */
+const maxValueLength = 8192;
+
 function headerFault(name: string, value: string): string | undefined {
   if (!token.test(name)) return 'is no header name; rename it';
   if (reserved.test(name)) return 'names a header that a hook may not set; remove it';
   if (/[\r\n]$/.test(value)) return 'ends with a line break; write the value without it (printf, not echo)';
+  if (value.length > maxValueLength)
+    return `is longer than ${maxValueLength} characters, which no server takes as a header; shorten it`;
   if (!fieldValue.test(value)) return 'holds a character that no header value may hold; encode the value';
   return undefined;
 }

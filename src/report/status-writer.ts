@@ -37,7 +37,8 @@ export async function writeStatus(
     try {
       return await deps.store.patch('Delivery', key, { metadata, status: patch }, { subresource: 'status' });
     } catch (thrown) {
-      if (isStoreError(thrown, 'NotFound') || isStoreError(thrown, 'Conflict')) return undefined;
+      if (isStoreError(thrown, 'NotFound')) return undefined;
+      if (isStoreError(thrown, 'Conflict') && (await isAnother(delivery, deps))) return undefined;
       deps.onError();
       deps.log[retryLogLevel(thrown)]('the status of a Delivery is written again', {
         delivery: keyText(key),
@@ -51,6 +52,15 @@ export async function writeStatus(
       );
       if (!waited) return undefined;
     }
+  }
+}
+
+/** Whether what has the name now is another Delivery. An API server also says Conflict when it is merely busy. */
+async function isAnother({ metadata }: Pick<Delivery, 'metadata'>, deps: StatusWriterDeps): Promise<boolean> {
+  try {
+    return (await deps.store.get('Delivery', metadata)).metadata.uid !== metadata.uid;
+  } catch (thrown) {
+    return isStoreError(thrown, 'NotFound');
   }
 }
 

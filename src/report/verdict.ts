@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { DeliveryReason } from '../api/delivery.ts';
+import { formatDuration } from '../base/duration.ts';
 import type { SendOutcome } from '../egress/guard.ts';
 import { parseRetryAfter } from './schedule.ts';
 
@@ -64,12 +65,13 @@ function judgeAnswer(status: number, headers: Readonly<Record<string, string>>, 
   if (status === 410) return { kind: 'failed', reason: 'Gone', message, health };
   if (rejections.has(status)) return { kind: 'failed', reason: 'Rejected', message, health };
   if (status === 429 || status === 503) {
+    const retryAfterMs = parseRetryAfter(headers['retry-after'], nowMs);
     return {
       kind: 'retry',
       reason: status === 429 ? 'RateLimited' : 'Unavailable',
-      message,
+      message: retryAfterMs ? `${message}; asks for a pause of ${formatDuration(retryAfterMs)}` : message,
       health,
-      retryAfterMs: parseRetryAfter(headers['retry-after'], nowMs),
+      retryAfterMs,
       pausesOrigin: true,
     };
   }

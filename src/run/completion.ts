@@ -11,6 +11,8 @@ export interface Completion {
   readonly startedAt?: number | undefined;
   /** Absent: now. Wall time in milliseconds. */
   readonly finishedAt?: number | undefined;
+  /** The Pod it ran in, where there is such. */
+  readonly podName?: string | undefined;
   readonly outputs: readonly string[];
   readonly results: Readonly<Record<string, string>>;
   readonly outputsLeftOut: number;
@@ -23,25 +25,33 @@ export function failure(message: string, reason: Completion['reason'] = 'TaskFai
 
 /** What the end of a run means for its Task. `deleting`: whether the Task is being deleted. */
 export function completionOf(record: RunRecord, deleting: boolean): Completion {
-  const { startedAt, finishedAt, outputs, results, outputsLeftOut, outcome } = record;
+  const { startedAt, finishedAt, podName, outputs, results, outputsLeftOut, outcome } = record;
   const ran = outcome.kind !== 'notStarted';
   const succeeded = outcome.kind === 'exited' && outcome.code === 0 && !(deleting && record.cancelled);
   return {
     phase: succeeded ? 'Succeeded' : 'Failed',
     reason: succeeded ? 'TaskSucceeded' : 'TaskFailed',
-    message: succeeded ? 'Task completed successfully' : failureText(record, deleting),
+    message: succeeded ? successText(record) : failureText(record, deleting),
     startedAt: ran ? startedAt : undefined,
     finishedAt,
+    podName,
     outputs,
     results,
     outputsLeftOut,
   };
 }
 
-function failureText({ outcome, cancelled, lastLine }: RunRecord, deleting: boolean): string {
+function successText({ outputsFault }: RunRecord): string {
+  const but = outputsFault === undefined ? '' : `, but its outputs could not be read: ${outputsFault}`;
+  return `Task completed successfully${but}`;
+}
+
+function failureText({ outcome, cancelled, lastLine, outputsFault }: RunRecord, deleting: boolean): string {
   if (deleting && cancelled) return 'Task was deleted while running';
-  const said = lastLine !== '' && (outcome.kind === 'exited' || outcome.kind === 'signaled');
-  return `Task failed: ${outcomeText(outcome)}${said ? `: ${lastLine}` : ''}`;
+  const hasSaid = lastLine !== '' && ['exited', 'signaled', 'stopped'].includes(outcome.kind);
+  const said = hasSaid ? `: ${lastLine}` : '';
+  const unread = outputsFault === undefined ? '' : ` (its outputs could not be read: ${outputsFault})`;
+  return `Task failed: ${outcomeText(outcome)}${said}${unread}`;
 }
 
 function outcomeText(outcome: RunOutcome): string {
@@ -53,6 +63,7 @@ function outcomeText(outcome: RunOutcome): string {
     case 'deadline':
       return 'program ran longer than its activeDeadlineSeconds and was stopped';
     case 'notStarted':
+    case 'stopped':
     case 'lost':
       return outcome.message;
   }

@@ -5,9 +5,9 @@ import { effectiveWorker } from '../api/worker.ts';
 import type { JsonObject } from '../base/json.ts';
 import { isStoreError } from '../store/errors.ts';
 import { subjectOf } from '../store/event-recorder.ts';
-import type { View } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
-import { type Key, parseKeyText } from '../store/store.ts';
+import { type Key, keyOf, keyText, parseKeyText } from '../store/store.ts';
+import type { View } from '../store/view.ts';
 import type { Reconciled } from '../store/workqueue.ts';
 import type { BranchLocks } from './branch-locks.ts';
 import { type Completion, failure } from './completion.ts';
@@ -20,7 +20,8 @@ import {
   promptWith,
 } from './dependencies.ts';
 import type { RunMetrics } from './metrics.ts';
-import type { Runner } from './runner.ts';
+import { PutOffs } from './put-offs.ts';
+import type { Runner, RunProgress } from './runner.ts';
 import { TaskStatusWriter } from './task-status.ts';
 import type { TrackedRuns } from './tracked-runs.ts';
 import type { ActiveTask, WatchedTask } from './watched-task.ts';
@@ -37,8 +38,8 @@ export interface TaskControllerDeps extends RoomDeps {
 
 /** How soon a Task is judged again when somebody else wrote it meanwhile. */
 const conflictMs = 10;
-/** How often a Secret that is not there is looked for. */
-const secretLookMs = 5_000;
+/** How often a start is tried that waits for something outside, such as a Secret. */
+const tryAgainMs = 5_000;
 /** The longest that a clock which jumped goes unnoticed. */
 const maxExpiryLookMs = 600_000;
 
@@ -46,9 +47,11 @@ const maxExpiryLookMs = 600_000;
 export class TaskController {
   readonly #deps: TaskControllerDeps;
   readonly #write: TaskStatusWriter;
+  readonly #putOffs: PutOffs;
 
   constructor(deps: TaskControllerDeps) {
     this.#deps = deps;
+    this.#putOffs = new PutOffs(deps.clock);
     this.#write = new TaskStatusWriter(deps.store);
   }
 
@@ -56,6 +59,7 @@ export class TaskController {
     const { view, clock } = this.#deps;
     const key = parseKeyText(text);
     const seen = view.get(key);
+    if (seen?.kind !== 'active') this.#putOffs.forget(text);
     if (seen === undefined) return undefined;
     if (seen.kind === 'expiring' && seen.dueMs > clock.now()) return laterBy(seen.dueMs - clock.now());
     const task = await this.#get(key, signal);
@@ -88,13 +92,13 @@ export class TaskController {
 
   async #move(
     task: Task,
-    step: Extract<TaskStep, { do: 'markRunning' | 'cancel' | 'finish' | 'letGo' | 'delete' }>,
+    step: Extract<TaskStep, { do: 'markUnderWay' | 'cancel' | 'finish' | 'letGo' | 'delete' }>,
   ): Promise<undefined> {
     const { runs, runner } = this.#deps;
     const { uid } = task.metadata;
     switch (step.do) {
-      case 'markRunning':
-        await this.#markRunning(task, step.startedAt);
+      case 'markUnderWay':
+        await this.#markUnderWay(task, step.progress);
         return;
       case 'cancel':
         runs.cancel(uid);
@@ -132,10 +136,10 @@ export class TaskController {
     const mayHaveRun =
       task.metadata.finalizers?.includes(runFinalizer) === true || phase === 'Running' || phase === 'Pending';
     if (!mayHaveRun) return { kind: 'none' };
+    if (terminalPhase(task) === undefined) return this.#deps.runs.factOf(task, signal);
     // One that has ended and is not deleted needs nothing of its run.
-    if (terminalPhase(task) !== undefined && task.metadata.deletionTimestamp === undefined)
-      return { kind: 'none' };
-    return this.#deps.runs.factOf(task, signal);
+    if (task.metadata.deletionTimestamp === undefined) return { kind: 'none' };
+    return this.#deps.runs.remainsOf(task, signal);
   }
 
   async #dependenciesOf(task: Task, signal: AbortSignal): Promise<DependencyVerdict> {
@@ -163,6 +167,8 @@ export class TaskController {
     deps: JsonObject,
     signal: AbortSignal,
   ): Promise<Reconciled | undefined> {
+    const leftMs = this.#putOffs.leftMs(keyText(keyOf(task)), task.metadata.uid);
+    if (leftMs > 0) return { againAfterMs: leftMs };
     const blocked = this.#blocked(task, seen);
     if (blocked !== undefined) {
       await this.#wait(task, blocked);
@@ -180,12 +186,13 @@ export class TaskController {
         return undefined;
       case 'waiting':
         this.#deps.locks.release(seen);
+        this.#putOffs.add(keyText(keyOf(task)), task.metadata.uid, tryAgainMs);
         await this.#wait(pending, `Waiting for ${started.message}`);
         this.#deps.wakeBranch(seen);
-        return { againAfterMs: secretLookMs };
+        return { againAfterMs: tryAgainMs };
       case 'started':
         this.#deps.runs.track(task, started.run);
-        await this.#markRunning(pending, started.run.startedAt);
+        await this.#markUnderWay(pending, started.run.progress);
         return undefined;
     }
   }
@@ -202,9 +209,14 @@ export class TaskController {
       await this.#write.waiting(task, message);
   }
 
-  async #markRunning(task: Task, startedAt: number): Promise<void> {
-    await this.#write.running(task, startedAt);
-    this.#deps.events.record(subjectOf(task), 'Normal', 'TaskRunning', 'its program runs');
+  async #markUnderWay(task: Task, progress: RunProgress): Promise<void> {
+    const { status } = await this.#write.underWay(task, progress);
+    const { events } = this.#deps;
+    const { phase, jobName } = task.status ?? {};
+    if (jobName === undefined && progress.jobName !== undefined)
+      events.record(subjectOf(task), 'Normal', 'TaskCreated', `its Job ${progress.jobName} is made`);
+    if (phase !== 'Running' && status?.phase === 'Running')
+      events.record(subjectOf(task), 'Normal', 'TaskRunning', 'its program runs');
   }
 
   async #finish(task: Task, completion: Completion): Promise<void> {

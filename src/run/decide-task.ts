@@ -3,14 +3,14 @@ import { type Task, terminalPhase } from '../api/task.ts';
 import type { JsonObject } from '../base/json.ts';
 import { type Completion, completionOf, failure } from './completion.ts';
 import type { DependencyVerdict } from './dependencies.ts';
-import type { RunRecord } from './runner.ts';
+import type { RunProgress, RunRecord } from './runner.ts';
 import { controllingSpawner, expiryOf } from './watched-task.ts';
 
 /** What is known of a Task's run. */
 export type RunFact =
   /** Nothing of it has ever run. */
   | { readonly kind: 'none' }
-  | { readonly kind: 'running'; readonly startedAt: number }
+  | { readonly kind: 'running'; readonly progress: RunProgress }
   | { readonly kind: 'ended'; readonly record: RunRecord };
 
 export interface TaskFacts {
@@ -31,7 +31,8 @@ export type TaskStep =
   /** Phase Waiting, with the reason. */
   | { readonly do: 'wait'; readonly message: string }
   | { readonly do: 'start'; readonly deps: JsonObject }
-  | { readonly do: 'markRunning'; readonly startedAt: number }
+  /** Phase Pending or Running, and where it runs. */
+  | { readonly do: 'markUnderWay'; readonly progress: RunProgress }
   | { readonly do: 'cancel' }
   | { readonly do: 'finish'; readonly completion: Completion }
   /** Removes what is kept of the run, then the finalizer. */
@@ -57,7 +58,7 @@ export function decideTask(facts: TaskFacts): TaskStep {
     case 'ended':
       return { do: 'finish', completion: completionOf(run.record, deleting) };
     case 'running':
-      return task.status?.phase === 'Running' ? nothing : { do: 'markRunning', startedAt: run.startedAt };
+      return isTold(task, run.progress) ? nothing : { do: 'markUnderWay', progress: run.progress };
     case 'none':
       return decideNotRun(facts, deleting);
   }
@@ -71,11 +72,9 @@ function decideEnded({ task, nowMs }: TaskFacts, deleting: boolean): TaskStep {
 }
 
 function decideNotRun({ task, dependencies, cycle }: TaskFacts, deleting: boolean): TaskStep {
-  if (task.status?.phase === 'Running') {
-    const message =
-      'Task failed: it was running, but there is no trace of its run on this machine (was its folder removed?); create it again';
-    return { do: 'finish', completion: failure(message) };
-  }
+  const { phase, jobName } = task.status ?? {};
+  if (phase === 'Running' || jobName !== undefined)
+    return { do: 'finish', completion: failure(lossText(jobName, deleting)) };
   if (deleting) return holds(task) ? { do: 'letGo' } : nothing;
   if (task.spec.suspend === true) return { do: 'wait', message: suspendText(task) };
   if (cycle !== undefined)
@@ -91,6 +90,34 @@ function decideNotRun({ task, dependencies, cycle }: TaskFacts, deleting: boolea
     case 'met':
       return { do: 'start', deps: dependencies.deps };
   }
+}
+
+/**
+ * The phase of a Task whose run is under way. One whose program has begun stays Running, also while another Pod takes
+ * the place of the first.
+ */
+export function phaseUnderWay({ status }: Task, { startedAt }: RunProgress): 'Pending' | 'Running' {
+  return startedAt !== undefined || status?.phase === 'Running' ? 'Running' : 'Pending';
+}
+
+/** Whether the status of a Task says all of how far its run has come. */
+function isTold(task: Task, progress: RunProgress): boolean {
+  const { phase, jobName, podName, message } = task.status ?? {};
+  return (
+    phase === phaseUnderWay(task, progress) &&
+    (progress.jobName ?? jobName) === jobName &&
+    (progress.podName ?? podName) === podName &&
+    (message || undefined) === progress.heldUp
+  );
+}
+
+function lossText(jobName: string | undefined, deleting: boolean): string {
+  if (deleting) return 'Task was deleted while running';
+  const lost =
+    jobName === undefined
+      ? 'it was running, but there is no trace of its run on this machine (was its folder removed?)'
+      : `its Job "${jobName}" is gone (was it deleted?)`;
+  return `Task failed: ${lost}; create it again`;
 }
 
 function holds(task: Task): boolean {

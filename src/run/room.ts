@@ -1,9 +1,9 @@
 import { setMaxListeners } from 'node:events';
 import { toError } from '../base/errors.ts';
 import { isStoreError, retryLogLevel } from '../store/errors.ts';
-import type { View, ViewChange } from '../store/informer.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
 import { type Key, keyText, parseKeyText } from '../store/store.ts';
+import type { View, ViewChange } from '../store/view.ts';
 import { Workqueue } from '../store/workqueue.ts';
 import { BranchLocks, nextInQueue } from './branch-locks.ts';
 import { TaskController } from './controller.ts';
@@ -75,6 +75,7 @@ class Running implements Room {
     // Every run waits on it, however many there are.
     setMaxListeners(0, signal);
     this.#runs.begin(signal);
+    const following = this.#runner.follow(signal);
     try {
       // Who holds a branch must be known before anybody is let go.
       await this.#deps.informers.of('Task').synced(signal);
@@ -82,7 +83,7 @@ class Running implements Room {
       if (signal.aborted) return;
       throw toError(thrown);
     }
-    await Promise.all([this.#queue.run(signal), sweepRuns(this.#deps, this.#runner, signal)]);
+    await Promise.all([this.#queue.run(signal), sweepRuns(this.#deps, this.#runner, signal), following]);
   }
 
   #onChange({ key, before, now }: ViewChange<WatchedTask>): void {

@@ -10,6 +10,8 @@ export type RunOutcome =
   | { readonly kind: 'deadline' }
   /** Nothing of it ran. The message says what is wrong, where, and what to do. */
   | { readonly kind: 'notStarted'; readonly message: string }
+  /** Something else than the program itself or Telos ended it. The message says what. */
+  | { readonly kind: 'stopped'; readonly message: string }
   /** It ran, but nobody knows how it ended. The message says what happened. */
   | { readonly kind: 'lost'; readonly message: string };
 
@@ -23,12 +25,30 @@ export interface RunRecord extends CapturedOutputs {
   readonly finishedAt: number;
   /** The last thing the program said, in one short line without control characters; '' when it said nothing. */
   readonly lastLine: string;
+  /** The Pod it ran in, where there is such. */
+  readonly podName?: string | undefined;
+  /** Why nobody knows what it said, when that is so; one line. */
+  readonly outputsFault?: string | undefined;
+}
+
+/** How far a run has come that is not over. */
+export interface RunProgress {
+  /** When its program began, as wall time in milliseconds; undefined while that is still to come. */
+  readonly startedAt: number | undefined;
+  /** The Job and the Pod that it runs in, where there are such. */
+  readonly jobName?: string | undefined;
+  readonly podName?: string | undefined;
+  /** What keeps its program from beginning; one line. */
+  readonly heldUp?: string | undefined;
 }
 
 /** One run of one Task, under way or over. */
 export interface Run {
-  /** Wall time in milliseconds. */
-  readonly startedAt: number;
+  readonly progress: RunProgress;
+  /** Whether nothing of it runs any more, although what is to be known of its end may not be known yet. */
+  readonly isOver: boolean;
+  /** Has a change of `progress` told, from now on. For one listener. */
+  onProgress(tell: () => void): void;
   /** Resolves when nothing of it runs any more. @throws the signal's reason when it aborts first. */
   ended(signal: AbortSignal): Promise<RunRecord>;
   /** Asks it to stop, and forces it a grace time later. Returns at once; asking again changes nothing. */
@@ -66,6 +86,8 @@ export interface Runner {
   find(uid: string, signal: AbortSignal): Promise<Run | undefined>;
   /** Removes all that is kept of a run that is over: log, record, working folder. Nothing there is fine. */
   forget(uid: string): Promise<void>;
-  /** The uids of all Tasks of whose runs something is kept. */
+  /** The uids of all Tasks of whose runs something is kept that nobody else clears up. */
   list(): Promise<readonly string[]>;
+  /** Follows what it runs until the signal aborts. Whoever starts or finds runs has this called, once, meanwhile. */
+  follow(signal: AbortSignal): Promise<void>;
 }

@@ -4,6 +4,8 @@ import { clampUtf8, rfc3339 } from '../base/text.ts';
 import { isStoreError } from '../store/errors.ts';
 import { keyOf, type MergePatch, type ResourceStore } from '../store/store.ts';
 import type { Completion } from './completion.ts';
+import { phaseUnderWay } from './decide-task.ts';
+import type { RunProgress } from './runner.ts';
 
 /** Bytes of a message: it stands in status, Events and what hooks are told. */
 const maxMessageBytes = 1024;
@@ -27,19 +29,27 @@ export class TaskStatusWriter {
     return this.#status(task, { phase: 'Pending', message: null });
   }
 
-  running(task: Task, startedAt: number): Promise<Task> {
-    return this.#status(task, { phase: 'Running', startTime: rfc3339(startedAt), message: null });
+  underWay(task: Task, progress: RunProgress): Promise<Task> {
+    const { startedAt, jobName, podName, heldUp } = progress;
+    return this.#status(task, {
+      phase: phaseUnderWay(task, progress),
+      startTime: task.status?.startTime ?? (startedAt === undefined ? undefined : rfc3339(startedAt)),
+      jobName,
+      podName,
+      message: heldUp ?? null,
+    });
   }
 
   /** Phase, times, message, outputs and results in one write: whoever sees the phase sees all of them. */
   async finished(task: Task, completion: Completion, nowMs: number): Promise<Task> {
-    const { phase, message, startedAt, finishedAt = nowMs, outputs, results } = completion;
+    const { phase, message, startedAt, finishedAt = nowMs, podName, outputs, results } = completion;
     const began = task.status?.startTime ?? (startedAt === undefined ? null : rfc3339(startedAt));
     const status = {
       phase,
       message: clampUtf8(message, maxMessageBytes),
       startTime: began,
       completionTime: rfc3339(finishedAt),
+      podName,
     };
     const captured = {
       outputs: outputs.length === 0 ? null : outputs,

@@ -11,14 +11,14 @@ interface Tracked {
 /** The runs of Tasks that have not ended in the store, by uid of the Task. */
 export class TrackedRuns {
   readonly #runner: Runner;
-  readonly #onEnd: (key: string) => void;
+  readonly #onChange: (key: string) => void;
   readonly #runs = new Map<string, Tracked>();
   #signal: AbortSignal = new AbortController().signal;
 
-  /** `onEnd` is told the key of the Task when its run has ended. */
-  constructor(runner: Runner, onEnd: (key: string) => void) {
+  /** `onChange` is told the key of the Task when its run has come further or ended. */
+  constructor(runner: Runner, onChange: (key: string) => void) {
     this.#runner = runner;
-    this.#onEnd = onEnd;
+    this.#onChange = onChange;
   }
 
   /** From now on waits end when this signal aborts. */
@@ -42,10 +42,12 @@ export class TrackedRuns {
     const { uid } = task.metadata;
     const tracked: Tracked = { run, record: undefined };
     this.#runs.set(uid, tracked);
+    const key = keyText(keyOf(task));
+    run.onProgress(() => this.#onChange(key));
     run.ended(this.#signal).then(
       (record) => {
         tracked.record = record;
-        this.#onEnd(keyText(keyOf(task)));
+        this.#onChange(key);
       },
       // Stopped: the next engine finds it.
       () => {},
@@ -62,7 +64,14 @@ export class TrackedRuns {
     const tracked = this.#runs.get(uid);
     if (tracked === undefined) return { kind: 'none' };
     const { run, record } = tracked;
-    return record === undefined ? { kind: 'running', startedAt: run.startedAt } : { kind: 'ended', record };
+    return record === undefined ? { kind: 'running', progress: run.progress } : { kind: 'ended', record };
+  }
+
+  /** The same of a Task that has ended in the store: how its run ended does not matter any more. */
+  async remainsOf(task: Task, signal: AbortSignal): Promise<RunFact> {
+    const { uid } = task.metadata;
+    const run = this.#runs.get(uid)?.run ?? (await this.#runner.find(uid, signal));
+    return run === undefined || run.isOver ? { kind: 'none' } : this.factOf(task, signal);
   }
 
   cancel(uid: string): void {

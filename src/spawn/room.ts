@@ -1,9 +1,9 @@
 import type { TaskSpawner } from '../api/task-spawner.ts';
 import { toError } from '../base/errors.ts';
 import { retryLogLevel } from '../store/errors.ts';
-import type { View, ViewChange } from '../store/informer.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
 import { type Key, keyText, parseKeyText } from '../store/store.ts';
+import type { View, ViewChange } from '../store/view.ts';
 import { Workqueue } from '../store/workqueue.ts';
 import { SpawnerController } from './controller.ts';
 import { HealthBook } from './health-book.ts';

@@ -22,10 +22,17 @@ export class StoreError extends TelosError {
   declare readonly code: StoreErrorCode;
   /** Only for Invalid; empty otherwise. */
   readonly faults: readonly Fault[];
+  /** The store is there and says no: only a person can change that, so it must be heard each time. */
+  readonly isRefusal: boolean;
 
-  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions & { faults?: readonly Fault[] }) {
+  constructor(
+    code: StoreErrorCode,
+    message: string,
+    options?: ErrorOptions & { faults?: readonly Fault[]; isRefusal?: boolean },
+  ) {
     super(code, message, options);
     this.faults = options?.faults ?? [];
+    this.isRefusal = options?.isRefusal ?? false;
   }
 }
 
@@ -34,7 +41,10 @@ export function isStoreError(error: unknown, code: StoreErrorCode): error is Sto
   return error instanceof StoreError && error.code === code;
 }
 
-/** How loud a failure is that will be tried again: a store says by itself, and once, that it is in trouble. */
+/**
+ * How loud a failure is that will be tried again: that a store is in trouble is said by itself, or by who watches
+ * it, and once.
+ */
 export function retryLogLevel(error: unknown): 'debug' | 'warn' {
-  return isStoreError(error, 'Unavailable') ? 'debug' : 'warn';
+  return isStoreError(error, 'Unavailable') && !error.isRefusal ? 'debug' : 'warn';
 }

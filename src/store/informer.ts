@@ -4,43 +4,36 @@ import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { isStoreError } from './errors.ts';
-import { type Key, keyOf, keyText, type ResourceStore } from './store.ts';
+import { type Change, keyText, type ResourceStore } from './store.ts';
+import { SelectedView, type Versioned, type View, type ViewOptions } from './view.ts';
 
-/** What a view keeps, and who is told of its changes. */
-export interface ViewOptions<K extends Kind, T> {
-  /**
-   * What to keep of a resource; undefined keeps nothing. Keep little: 100,000 finished Tasks pass by here.
-   * Called once for each version seen.
-   */
-  readonly select: (resource: Resource<K>) => T | undefined;
-  /** Told of each change, after the view has it. Must not throw or wait: put a key into a queue. */
-  readonly onChange?: (change: ViewChange<T>) => void;
-  /** Groups entries under a text, for `View.group`. */
-  readonly groupBy?: (value: T) => string | undefined;
+/** A collection that can be followed: it lists and watches as a `ResourceStore` does. */
+export interface ListWatch<R extends Versioned> {
+  /** What messages call it. */
+  readonly name: string;
+  list(options: FollowOptions & { readonly limit: number; readonly continue: string | undefined }): Promise<{
+    readonly items: readonly R[];
+    readonly resourceVersion: string;
+    readonly continue?: string | undefined;
+  }>;
+  watch(options: FollowOptions & { readonly resourceVersion: string }): AsyncIterable<Change<R>>;
 }
 
-export interface ViewChange<T> {
-  readonly key: Key;
-  readonly before: T | undefined;
-  /** Undefined: deleted, or no longer selected. */
-  readonly now: T | undefined;
-}
-
-/** A selected, local, eventually current copy of one kind. */
-export interface View<T> {
-  readonly size: number;
-  get(key: Key): T | undefined;
-  values(): Iterable<T>;
-  /** The entries whose `groupBy` is this text. */
-  group(text: string): Iterable<T>;
+interface FollowOptions {
+  /** Undefined: all. */
+  readonly namespace: string | undefined;
+  readonly signal: AbortSignal;
 }
 
 export interface InformerOptions {
-  readonly store: ResourceStore;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Only this namespace; absent: all. */
-  readonly namespace?: string | undefined;
+  /** Only these namespaces; absent: all. */
+  readonly namespaces?: readonly string[] | undefined;
+}
+
+export interface InformersOptions extends InformerOptions {
+  readonly store: ResourceStore;
 }
 
 /** Resources in one page of a list: enough to be quick, few enough to leave the event loop room. */
@@ -49,26 +42,28 @@ const pageSize = 500;
 const heldMs = 500;
 
 /**
- * Follows one kind: lists it, watches from there, and lists again when the watch's version is too old.
+ * Follows one collection: lists it, watches from there, and lists again when the watch's version is too old.
  * All rooms share one informer per kind, each with views of its own.
  *
  * I1. A view shows, for each key, the newest version delivered; an older one never replaces it.
  * I2. A change is told once; what a fresh list shows unchanged is not told again.
  * I3. Trouble with the store ends in trying again with backoff, never in stopping.
  */
-export class Informer<K extends Kind> {
-  readonly #kind: K;
+export class Informer<R extends Versioned> {
+  readonly #source: ListWatch<R>;
   readonly #options: InformerOptions;
-  readonly #views: SelectedView<K, unknown>[] = [];
+  readonly #views: SelectedView<R, unknown>[] = [];
   readonly #synced: Promise<void>;
   #markSynced: () => void = () => {};
   #markDamaged: (error: Error) => void = () => {};
+  /** Namespaces whose first list is not in the views; `undefined` stands for all of them. */
+  readonly #unlisted: Set<string | undefined>;
   #running = false;
-  #isSynced = false;
 
-  constructor(kind: K, options: InformerOptions) {
-    this.#kind = kind;
+  constructor(source: ListWatch<R>, options: InformerOptions) {
+    this.#source = source;
     this.#options = options;
+    this.#unlisted = new Set(options.namespaces ?? [undefined]);
     this.#synced = new Promise((resolve, reject) => {
       this.#markSynced = resolve;
       this.#markDamaged = reject;
@@ -78,16 +73,17 @@ export class Informer<K extends Kind> {
   }
 
   /** Adds a view. Only before `run`. */
-  view<T>(options: ViewOptions<K, T>): View<T> {
-    if (this.#running) throw new Error(`the informer of ${this.#kind} runs already: add views before run()`);
+  view<T>(options: ViewOptions<R, T>): View<T> {
+    if (this.#running)
+      throw new Error(`the informer of ${this.#source.name} runs already: add views before run()`);
     const view = new SelectedView(options);
-    this.#views.push(view as SelectedView<K, unknown>);
+    this.#views.push(view as SelectedView<R, unknown>);
     return view;
   }
 
   /** Whether the first list is in the views. */
   get isSynced(): boolean {
-    return this.#isSynced;
+    return this.#unlisted.size === 0;
   }
 
   /**
@@ -101,14 +97,19 @@ export class Informer<K extends Kind> {
   /** Follows until the signal aborts. Never rejects. Call once. */
   async run(signal: AbortSignal): Promise<void> {
     this.#running = true;
+    // Versions of one namespace say nothing of another's: each is followed for itself.
+    await Promise.all([...this.#unlisted].map((namespace) => this.#follow(namespace, signal)));
+  }
+
+  async #follow(namespace: string | undefined, signal: AbortSignal): Promise<void> {
     let failures = 0;
     let version: string | undefined;
     while (!signal.aborted) {
       try {
-        version ??= await this.#list(signal);
+        version ??= await this.#list(namespace, signal);
         const from = version;
         const begun = this.#options.clock.monotonic();
-        for await (const event of this.#options.store.watch(this.#kind, this.#watchFrom(version, signal))) {
+        for await (const event of this.#source.watch({ namespace, resourceVersion: version, signal })) {
           failures = 0;
           version =
             event.type === 'BOOKMARK' ? event.resourceVersion : event.resource.metadata.resourceVersion;
@@ -130,44 +131,36 @@ export class Informer<K extends Kind> {
     }
   }
 
-  #watchFrom(
-    resourceVersion: string,
-    signal: AbortSignal,
-  ): { resourceVersion: string; namespace?: string; signal: AbortSignal } {
-    const { namespace } = this.#options;
-    return { resourceVersion, signal, ...(namespace === undefined ? {} : { namespace }) };
-  }
-
   /** Lists everything into the views; returns the version to watch from. */
-  async #list(signal: AbortSignal): Promise<string> {
-    const { store, namespace } = this.#options;
-    const seen = new Set<string>();
+  async #list(namespace: string | undefined, signal: AbortSignal): Promise<string> {
+    // Only what is in a view already can be missing from the list.
+    const seen = this.#views.some((view) => view.size > 0) ? new Set<string>() : undefined;
     let token: string | undefined;
     for (;;) {
-      const page = await store.list(this.#kind, { namespace, limit: pageSize, continue: token, signal });
+      const page = await this.#source.list({ namespace, limit: pageSize, continue: token, signal });
       for (const resource of page.items) {
-        seen.add(keyText(keyOf(resource)));
+        seen?.add(keyText(resource.metadata));
         this.#apply(false, resource);
       }
       token = page.continue;
       if (token === undefined) {
-        for (const view of this.#views) view.retain(seen);
-        this.#isSynced = true;
-        this.#markSynced();
+        if (seen !== undefined) for (const view of this.#views) view.retain(seen, namespace);
+        this.#unlisted.delete(namespace);
+        if (this.isSynced) this.#markSynced();
         return page.resourceVersion;
       }
     }
   }
 
-  #apply(deleted: boolean, resource: Resource<K>): void {
+  #apply(deleted: boolean, resource: R): void {
     for (const view of this.#views) {
       try {
         view.apply(deleted, resource);
       } catch (thrown) {
         // One resource that cannot be read must not keep all others from being seen.
         this.#options.log.error('a view failed', {
-          kind: this.#kind,
-          key: keyText(keyOf(resource)),
+          kind: this.#source.name,
+          key: keyText(resource.metadata),
           error: toError(thrown).message,
         });
       }
@@ -179,7 +172,7 @@ export class Informer<K extends Kind> {
     const delayMs = Math.min(100 * 2 ** Math.min(failures - 1, 10), 30_000) * (1 + Math.random() / 10);
     if (error !== undefined) {
       this.#options.log[isStoreError(error, 'Gone') ? 'debug' : 'warn']('watching will be tried again', {
-        kind: this.#kind,
+        kind: this.#source.name,
         error: error.message,
         delayMs: Math.round(delayMs),
       });
@@ -189,25 +182,34 @@ export class Informer<K extends Kind> {
   }
 }
 
+/** A kind of a store, to be followed. */
+export function kindSource<K extends Kind>(kind: K, store: ResourceStore): ListWatch<Resource<K>> {
+  return {
+    name: kind,
+    list: (options) => store.list(kind, options),
+    watch: (options) => store.watch(kind, options),
+  };
+}
+
 /** One informer per kind, made when first asked for. */
 export class Informers {
-  readonly #options: InformerOptions;
-  readonly #byKind = new Map<Kind, Informer<Kind>>();
+  readonly #options: InformersOptions;
+  readonly #byKind = new Map<Kind, Informer<Resource>>();
   #running = false;
 
-  constructor(options: InformerOptions) {
+  constructor(options: InformersOptions) {
     this.#options = options;
   }
 
   /** The informer of a kind. A kind that nobody asked for before `run` has none. */
-  of<K extends Kind>(kind: K): Informer<K> {
+  of<K extends Kind>(kind: K): Informer<Resource<K>> {
     let informer = this.#byKind.get(kind);
     if (informer === undefined) {
       if (this.#running) throw new Error(`nothing follows ${kind}: ask for it before run()`);
-      informer = new Informer<Kind>(kind, this.#options);
+      informer = new Informer<Resource>(kindSource<Kind>(kind, this.#options.store), this.#options);
       this.#byKind.set(kind, informer);
     }
-    return informer as unknown as Informer<K>;
+    return informer as unknown as Informer<Resource<K>>;
   }
 
   get areSynced(): boolean {
@@ -223,81 +225,5 @@ export class Informers {
   async run(signal: AbortSignal): Promise<void> {
     this.#running = true;
     await Promise.all([...this.#byKind.values()].map((informer) => informer.run(signal)));
-  }
-}
-
-interface Entry<T> {
-  readonly key: Key;
-  readonly version: number;
-  readonly value: T;
-}
-
-class SelectedView<K extends Kind, T> implements View<T> {
-  readonly #options: ViewOptions<K, T>;
-  readonly #entries = new Map<string, Entry<T>>();
-  readonly #groups = new Map<string, Map<string, T>>();
-
-  constructor(options: ViewOptions<K, T>) {
-    this.#options = options;
-  }
-
-  get size(): number {
-    return this.#entries.size;
-  }
-
-  get(key: Key): T | undefined {
-    return this.#entries.get(keyText(key))?.value;
-  }
-
-  *values(): Iterable<T> {
-    for (const entry of this.#entries.values()) yield entry.value;
-  }
-
-  group(text: string): Iterable<T> {
-    return this.#groups.get(text)?.values() ?? [];
-  }
-
-  apply(deleted: boolean, resource: Resource<K>): void {
-    const key = keyOf(resource);
-    const text = keyText(key);
-    const before = this.#entries.get(text);
-    const version = Number(resource.metadata.resourceVersion);
-    if (before !== undefined && (before.version > version || (before.version === version && !deleted)))
-      return;
-    const now = deleted ? undefined : this.#options.select(resource);
-    this.#set(text, before, now === undefined ? undefined : { key, version, value: now });
-  }
-
-  /** Drops what a complete list did not show. */
-  retain(seen: ReadonlySet<string>): void {
-    for (const [text, entry] of this.#entries) if (!seen.has(text)) this.#set(text, entry, undefined);
-  }
-
-  #set(text: string, before: Entry<T> | undefined, now: Entry<T> | undefined): void {
-    const key = now?.key ?? before?.key;
-    if (key === undefined) return;
-    if (now === undefined) this.#entries.delete(text);
-    else this.#entries.set(text, now);
-    this.#regroup(text, before?.value, now?.value);
-    this.#options.onChange?.({ key, before: before?.value, now: now?.value });
-  }
-
-  #regroup(text: string, before: T | undefined, now: T | undefined): void {
-    const { groupBy } = this.#options;
-    if (groupBy === undefined) return;
-    const from = before === undefined ? undefined : groupBy(before);
-    const to = now === undefined ? undefined : groupBy(now);
-    if (from !== undefined && from !== to) {
-      const group = this.#groups.get(from);
-      group?.delete(text);
-      if (group?.size === 0) this.#groups.delete(from);
-    }
-    if (to === undefined || now === undefined) return;
-    let group = this.#groups.get(to);
-    if (group === undefined) {
-      group = new Map();
-      this.#groups.set(to, group);
-    }
-    group.set(text, now);
   }
 }

@@ -1,17 +1,16 @@
 import type { Fault } from '../api/fault.ts';
-import type { Kind } from '../api/kinds.ts';
 import { StoreError } from './errors.ts';
 import { type Key, keyText } from './store.ts';
 
-export function notFound(kind: Kind, key: Key): StoreError {
+export function notFound(kind: string, key: Key): StoreError {
   return new StoreError('NotFound', `${kind} ${keyText(key)} does not exist`);
 }
 
-export function alreadyExists(kind: Kind, key: Key): StoreError {
+export function alreadyExists(kind: string, key: Key): StoreError {
   return new StoreError('AlreadyExists', `${kind} ${keyText(key)} exists already`);
 }
 
-export function conflict(kind: Kind, key: Key, why: string): StoreError {
+export function conflict(kind: string, key: Key, why: string): StoreError {
   return new StoreError('Conflict', `${kind} ${keyText(key)}: ${why}; read it again and decide anew`);
 }
 

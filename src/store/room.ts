@@ -8,6 +8,8 @@ import type { ResourceStore } from './store.ts';
 /** What every room is given. Rooms hold nothing global and meet only at the store. */
 export interface RoomDeps {
   readonly store: ResourceStore;
+  /** The namespaces that the engine works in; undefined: all. */
+  readonly namespaces?: readonly string[] | undefined;
   /** Shared by all rooms; a room takes its views when it is made. */
   readonly informers: Informers;
   readonly events: EventRecorder;

@@ -41,9 +41,12 @@ export interface WatchOptions extends CallOptions {
  * One change, in the order of the store. With a label selector, an object that stops matching is DELETED and
  * one that begins to match is ADDED. BOOKMARK carries nothing but the version reached.
  */
-export type WatchEvent<K extends Kind> =
-  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly resource: Resource<K> }
+export type Change<R> =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly resource: R }
   | { readonly type: 'BOOKMARK'; readonly resourceVersion: string };
+
+/** A change of a resource of one kind. */
+export type WatchEvent<K extends Kind> = Change<Resource<K>>;
 
 export interface WriteOptions extends CallOptions {
   /** `status` writes only the status, everything else writes all but the status. */

@@ -419,6 +419,24 @@ describe('a connection', () => {
     expect(slow.accepts).toBe(1);
   });
 
+  test.each([
+    ['at once is opened anew: it was closed while it was idle', 0, 3],
+    ['after a while is a failed attempt: the receiver may have worked on it', 200, 2],
+  ])('that breaks %s', async (_what, workMs, requests) => {
+    const clock = new ManualClock();
+    const receiver = await house.receiver({
+      answer: ({ path }, response) => {
+        if (path !== '/breaks') return void response.end();
+        clock.advance(workMs);
+        response.socket?.destroy();
+      },
+    });
+    const { post } = house.door({ caPem: receiver.caPem }, clock);
+    await post(receiver.origin);
+    expect(await post(`${receiver.origin}/breaks`)).toMatchObject({ kind: 'failed', reason: 'Reset' });
+    expect(receiver.requests).toHaveLength(requests);
+  });
+
   test('under way twice over is not opened again when the guard closes', async () => {
     const receiver = await house.receiver({
       answer: ({ path }, response) => void (path === '/slow' || response.end()),

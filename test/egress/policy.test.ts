@@ -113,6 +113,7 @@ describe('the other flags', () => {
     [{ caPem: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----' }, '--ca-file: "…": '],
     [{ proxy: 'socks5://proxy.example.com' }, '--egress-proxy: "…": '],
     [{ proxy: 'http://user:hunter2@proxy.example.com/path' }, '--egress-proxy: "…": '],
+    [{ proxy: 'http://user:100%25%zz@proxy.example.com' }, '--egress-proxy: "…": '],
     [{ proxy: 'http://user:hunter2@proxy.example.com:port' }, '--egress-proxy: "…": '],
     [{ proxy: 'http://user:hunter2%25%zz@proxy.example.com' }, '--egress-proxy: "…": '],
     [{ proxy: 'http://us%er:hunter2@proxy.example.com' }, '--egress-proxy: "…": '],

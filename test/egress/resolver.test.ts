@@ -57,7 +57,10 @@ describe('the resolver', () => {
     dns.answer('A', name, 'SERVFAIL');
     dns.answer('AAAA', name, 'SERVFAIL');
     const broken = await failure(resolver.resolve(name, never));
-    expect(broken).toEqual({ code: 'Failed', message: `${name} cannot be resolved: ESERVFAIL` });
+    expect(broken).toEqual({
+      code: 'Failed',
+      message: `${name} cannot be resolved: ESERVFAIL; check --dns-server, or the system's DNS`,
+    });
   });
 
   test('a name without addresses is as good as none', async () => {
@@ -74,7 +77,7 @@ describe('the resolver', () => {
     clock.advance(3_000);
     expect(await asking).toEqual({
       code: 'Failed',
-      message: `${name} cannot be resolved: no answer within 3 s`,
+      message: `${name} cannot be resolved: no answer within 3 s; check --dns-server, or the system's DNS`,
     });
     expect(await resolver.resolve(name, never)).toEqual(['93.184.216.34']);
     expect(clock.nextTimerMs).toBeUndefined();

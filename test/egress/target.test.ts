@@ -319,6 +319,14 @@ describe('addresses', () => {
     );
   });
 
+  test('allowing a range of IPv6 allows no IPv4 in its clothes', () => {
+    for (const entry of ['::/0', '::/1', '::/64']) {
+      expect(reasonOf('https://[::ffff:169.254.169.254]/', { allow: [entry] })).toContain('mapped IPv4');
+      const target = targetOf('https://hooks.example.com/');
+      expect(judgeAddresses(target, ['::ffff:a9fe:a9fe'], policy({ allow: [entry] }))?.stage).toBe('dns');
+    }
+  });
+
   test('deny wins over everything', () => {
     const options = { allow: ['0.0.0.0/0', '::/0'], deny: ['10.0.0.0/8', '8.8.8.8:8443', '2606:4700::/32'] };
     expect(reasonOf('https://10.1.2.3/', options)).toBe(
@@ -347,7 +355,9 @@ describe('addresses', () => {
   ])('what is denied as IPv4 is denied in the clothes of IPv6: %s', (address) => {
     const open = { allow: ['::/0', '0.0.0.0/0'], nat64Prefix: 'fd64::/96' };
     expect(stageOf(`https://[${address}]/`, { ...open, deny: ['8.8.8.0/24'] })).toBe('address');
-    expect(stageOf(`https://[${address}]/`, { ...open, deny: ['8.8.4.4'] })).toBeUndefined();
+    // Mapped IPv4 is refused whatever is denied.
+    const otherwise = address.startsWith('::ffff:8') ? 'address' : undefined;
+    expect(stageOf(`https://[${address}]/`, { ...open, deny: ['8.8.4.4'] })).toBe(otherwise);
   });
 
   test.each(['::/0', '::/1', '::/79', '0.0.0.0/0'])(
@@ -403,8 +413,8 @@ describe('addresses', () => {
 
   test('what is denied for a port, or as IPv6, is no more than that', () => {
     const options = { allow: ['::/0', '0.0.0.0/0'], deny: ['8.8.8.8:8443', '::/96'] };
-    expect(stageOf('https://[::ffff:0:8.8.8.8]:8443/', options)).toBe('address');
-    expect(stageOf('https://[::ffff:0:8.8.8.8]/', options)).toBeUndefined();
+    expect(stageOf('https://[2002:808:808::1]:8443/', options)).toBe('address');
+    expect(stageOf('https://[2002:808:808::1]/', options)).toBeUndefined();
     expect(stageOf('https://[::8.8.8.8]/', options)).toBe('address');
     expect(stageOf('https://8.8.8.8/', options)).toBeUndefined();
   });

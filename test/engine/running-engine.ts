@@ -22,16 +22,24 @@ export interface RunningEngine {
 }
 
 /** Starts the engine over a store file and resolves when it says that it is ready. */
-export async function startEngine(
+export function startEngine(
   program: string,
   storePath: string,
   ...args: readonly string[]
 ): Promise<RunningEngine> {
-  const child = spawn(
-    process.execPath,
-    [program, 'up', '--store', `sqlite:${storePath}`, '--port', '0', '--log-format', 'json', ...args],
-    { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'] ?? '' } },
-  );
+  return startUp(program, ['up', '--store', `sqlite:${storePath}`, '--log-format', 'json', ...args]);
+}
+
+/** Starts it with these arguments, which say where the store is and that the log is JSON, on a port that is free. */
+export async function startUp(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<RunningEngine> {
+  const child = spawn(process.execPath, [program, ...args, '--port', '0'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+  });
   const log: string[] = [];
   const listeners = new Set<(line: string) => void>();
   const url = await new Promise<string>((resolve, reject) => {

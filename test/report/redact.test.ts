@@ -11,6 +11,11 @@ it('strikes out the credential of a scheme by itself, and a secret as JSON write
   );
 });
 
+it('is not misled by a letter that grows when it is made small', () => {
+  expect(redact('İ echo: ABCDEFGHIJKLMNOPQRST', ['ABCDEFGHIJKLMNOPQRST'])).toBe('İ echo: ***');
+  expect(redact('echo: İABCDEFGHIJKLMNOPQRST', ['İABCDEFGHIJKLMNOPQRST'])).toBe('echo: ***');
+});
+
 describe('a receiver that echoes a secret in another way', () => {
   const secret = 'k9 "/&+=\\Zq7-Tr4Lm2-xW8';
   const halves = [secret.slice(0, 12), secret.slice(12)] as const;

@@ -23,6 +23,11 @@ it('keeps Delivered and Skipped ones for 7 days, Failed ones for 30, all others 
     expect(over(status)).toBe(false);
 });
 
+it('takes the age of one whose settledAt cannot be read', () => {
+  expect(over({ phase: 'Failed', settledAt: 'yesterday' }, days(31))).toBe(true);
+  expect(over({ phase: 'Failed', settledAt: 'yesterday' }, days(29))).toBe(false);
+});
+
 it('takes the age of one that a person settled by hand', () => {
   expect(over({ phase: 'Failed' }, days(29))).toBe(false);
   expect(over({ phase: 'Failed' }, days(31))).toBe(true);

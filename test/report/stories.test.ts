@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Delivery } from '../../src/api/delivery.ts';
 import {
+  onCompletionAnnotation,
   onCompletionFinalizer,
   reportedPhaseAnnotation,
   runFinalizer,
@@ -226,6 +227,32 @@ describe('old completions', () => {
       (await house.delivery('a', ({ status }) => status?.phase === 'Delivered')).status?.attemptCount,
     ).toBe(1);
     expect(room.caughtUp).toBe(true);
+  });
+});
+
+describe('replaying', () => {
+  it('keeps to the run that was recorded, though its completionTime was rewritten since', async () => {
+    const receiver = await house.receiver();
+    house.start();
+    await create('fix-7', [{ name: 'a', webhook: { url: receiver.url } }]);
+    await house.setStatus('fix-7', { phase: 'Failed', completionTime: '2026-01-01T00:00:00Z' });
+    const { metadata } = await house.delivery('a', settled);
+    await house.task('fix-7', marked('Failed'));
+    await house.setStatus('fix-7', { phase: 'Failed', completionTime: '2026-01-01T00:00:07Z' });
+    expect(await replay(house.store, keyIn('fix-7'), house.clock)).toEqual([
+      { key: keyIn(metadata.name), hook: 'a', outcome: 'redelivered' },
+    ]);
+  });
+
+  it('says what is wrong with hooks of which none can be told', async () => {
+    await create('fix-7', [{ name: 'a', webhook: { url: 'https://hooks.example.com/' } }]);
+    await house.setStatus('fix-7', { phase: 'Failed', completionTime: '2026-01-01T00:00:00Z' });
+    const annotations = { [onCompletionAnnotation]: 'not json [' };
+    await house.store.patch('Task', keyIn('fix-7'), { metadata: { annotations } });
+    await expect(replay(house.store, keyIn('fix-7'), house.clock)).rejects.toMatchObject({
+      code: 'Replay',
+      message: expect.stringContaining('annotation kelos.dev/on-completion'),
+    });
   });
 });
 

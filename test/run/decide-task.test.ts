@@ -12,7 +12,7 @@ import { taskOf } from './fixtures.ts';
 
 const nowMs = Date.parse('2026-01-02T04:00:00Z');
 const none: RunFact = { kind: 'none' };
-const running: RunFact = { kind: 'running', startedAt: 5000 };
+const running: RunFact = { kind: 'running', progress: { startedAt: 5000 } };
 
 function record(outcome: RunOutcome, more: Partial<RunRecord> = {}): RunFact {
   const nothing = { outputs: [], results: {}, outputsLeftOut: 0, lastLine: '', cancelled: false };
@@ -62,7 +62,7 @@ describe('the next step', () => {
       { status: { phase: 'Pending' }, finalizers: [runFinalizer] },
       'start',
     ],
-    ['a Pending Task that runs is marked', { status: { phase: 'Pending' }, run: running }, 'markRunning'],
+    ['a Pending Task that runs is marked', { status: { phase: 'Pending' }, run: running }, 'markUnderWay'],
     ['a Running Task that runs needs nothing', { status: { phase: 'Running' }, run: running }, 'nothing'],
     ['a run that ended finishes its Task, whatever the phase', { run: record(exit0) }, 'finish'],
     ['a Running Task without a run is finished', { status: { phase: 'Running' } }, 'finish'],
@@ -101,6 +101,65 @@ describe('the next step', () => {
     ['a deleted Task is not started', { deleting: true, dependencies: { kind: 'met', deps: {} } }, 'nothing'],
   ])('%s', (_title, given, step) => {
     expect(decide(given).do).toBe(step);
+  });
+});
+
+describe('a run that waits for a machine', () => {
+  const scheduled = { startedAt: undefined, jobName: 'j', podName: 'p', heldUp: 'no node' };
+  const under = (progress: object): RunFact => ({
+    kind: 'running',
+    progress: { startedAt: undefined, ...progress },
+  });
+
+  test.each<[string, TaskStatus, object, string]>([
+    [
+      'that is told already needs nothing',
+      { phase: 'Pending', jobName: 'j', podName: 'p', message: 'no node' },
+      scheduled,
+      'nothing',
+    ],
+    ['whose Job is made is told', { phase: 'Pending' }, { jobName: 'j' }, 'markUnderWay'],
+    [
+      'that has a Pod is told',
+      { phase: 'Pending', jobName: 'j' },
+      { jobName: 'j', podName: 'p' },
+      'markUnderWay',
+    ],
+    [
+      'that is held up is told',
+      { phase: 'Pending', jobName: 'j' },
+      { jobName: 'j', heldUp: 'm' },
+      'markUnderWay',
+    ],
+    [
+      'that is held up no more is told',
+      { phase: 'Pending', jobName: 'j', message: 'm' },
+      { jobName: 'j' },
+      'markUnderWay',
+    ],
+    [
+      'whose program has begun is told',
+      { phase: 'Pending', jobName: 'j' },
+      { jobName: 'j', startedAt: 1 },
+      'markUnderWay',
+    ],
+    [
+      'of a second Pod leaves its Task Running',
+      { phase: 'Running', jobName: 'j', podName: 'p' },
+      { jobName: 'j', podName: 'p' },
+      'nothing',
+    ],
+  ])('%s', (_title, status, progress, step) => {
+    expect(decide({ status, run: under(progress) }).do).toBe(step);
+  });
+
+  test('is lost, and not begun anew, when its Job is gone', () => {
+    const status: TaskStatus = { phase: 'Pending', jobName: 'j' };
+    const message = 'Task failed: its Job "j" is gone (was it deleted?); create it again';
+    expect(decide({ status })).toMatchObject({ do: 'finish', completion: { phase: 'Failed', message } });
+    expect(decide({ status, deleting: true })).toMatchObject({
+      completion: { message: 'Task was deleted while running' },
+    });
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { hiddenValues } from '../../src/run/process/hidden-values.ts';
+import { hiddenValues } from '../../src/run/hidden-values.ts';
 
 test('are those of Secrets, and each long line of them', () => {
   expect(hiddenValues(['short', 'BEGIN\nMIIEvQIBADANBgkqhkiG\nEND'], {})).toEqual([

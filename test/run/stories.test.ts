@@ -119,6 +119,26 @@ describe('a Task', () => {
     });
   });
 
+  test('that waits for a Secret is left alone between two looks', async () => {
+    const clock = new ManualClock(Date.now());
+    start({}, clock);
+    const env = [{ name: 'KEY', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } }];
+    await create('a', 'true', { env });
+    const message = 'Waiting for spec.env[0]: there is no Secret s; create it';
+    const { metadata } = await waitingWith('a', message);
+    await create('marker', 'true');
+    await ended('marker');
+    expect((await find('a'))?.metadata.resourceVersion).toBe(metadata.resourceVersion);
+    await store.create<'Secret'>({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 's', namespace: 'default' },
+      stringData: { k: 'v' },
+    });
+    clock.advance(5_000);
+    await ended('a');
+  });
+
   test('waits for a Secret that is not there, and says for which', async () => {
     start();
     await create('a', 'true', {

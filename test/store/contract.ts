@@ -126,11 +126,11 @@ export function storeContract(name: string, open: () => Promise<ContractStore>):
         for (const [field, value] of shapes) {
           const metadata = { [field]: value };
           for (const write of [
-            createTask('a', metadata),
-            store.patch('Task', key('there'), { metadata }),
-            store.update<'Task'>(task('there', metadata)),
+            () => createTask('a', metadata),
+            () => store.patch('Task', key('there'), { metadata }),
+            () => store.update<'Task'>(task('there', metadata)),
           ]) {
-            expect((await refused('Invalid', write)).message).toContain(`metadata.${field}`);
+            expect((await refused('Invalid', write())).message).toContain(`metadata.${field}`);
           }
         }
         await refused('Invalid', createTask(7 as unknown as string));

@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Draft, Kind, Resource } from '../../src/api/kinds.ts';
+import type { Task } from '../../src/api/task.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { type Logger, silentLogger } from '../../src/base/log.ts';
 import { StoreError } from '../../src/store/errors.ts';
-import { Informer, Informers, type View, type ViewChange } from '../../src/store/informer.ts';
+import { Informer, Informers, kindSource } from '../../src/store/informer.ts';
 import type { ListOptions, Page, ResourceStore, WatchEvent, WatchOptions } from '../../src/store/store.ts';
+import type { View, ViewChange } from '../../src/store/view.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { temporaryStore } from '../support/temporary-store.ts';
 import { taskDraft } from './contract.ts';
@@ -32,7 +34,7 @@ const phase = (name: string, value: string): Promise<unknown> =>
   store.patch('Task', key(name), { status: { phase: value } }, { subresource: 'status' });
 
 /** A view of Task phases that remembers what it was told, and lets the test wait for the next telling. */
-function phases(informer: Informer<'Task'>): {
+function phases(informer: Informer<Task>): {
   view: View<string>;
   told: string[];
   next(text: string): Promise<void>;
@@ -55,8 +57,8 @@ function phases(informer: Informer<'Task'>): {
   return { view, told, next };
 }
 
-function informerOf(of: ResourceStore, clock = systemClock, log: Logger = silentLogger): Informer<'Task'> {
-  return new Informer('Task', { store: of, clock, log });
+function informerOf(of: ResourceStore, clock = systemClock, log: Logger = silentLogger): Informer<Task> {
+  return new Informer(kindSource('Task', of), { clock, log });
 }
 
 describe('an informer', () => {
@@ -92,6 +94,33 @@ describe('an informer', () => {
     await next('a: none > -');
     expect(view.size).toBe(1);
     expect(told).toEqual(['a: - > none', 'h: - > none', 'a: none > -']);
+  });
+
+  test('follows several namespaces, each for itself, and no other', async () => {
+    const make = (namespace: string, name: string): Promise<unknown> =>
+      store.create<'Task'>(taskDraft({ name, namespace }));
+    await make('one', 'a');
+    await make('two', 'b');
+    await make('three', 'c');
+    const faulty = new FaultyStore(store);
+    const clock = new ManualClock();
+    const namespaces = ['one', 'two'];
+    const informer = new Informer(kindSource('Task', faulty), { namespaces, clock, log: silentLogger });
+    const { told, next } = phases(informer);
+    running = informer.run(abort.signal);
+    await informer.synced(abort.signal);
+    expect(told.toSorted()).toEqual(['a: - > none', 'b: - > none']);
+    await make('three', 'd');
+    await make('two', 'e');
+    await next('e: - > none');
+    // A fresh list of one namespace says nothing of the other's.
+    faulty.failWatches(new StoreError('Gone', 'too old; list again'));
+    await faulty.failed;
+    await store.delete('Task', { namespace: 'one', name: 'a' });
+    faulty.heal();
+    clock.advance(200);
+    await next('a: none > -');
+    expect(told.slice(2)).toEqual(['e: - > none', 'a: none > -']);
   });
 
   test('groups entries, each in one group at a time', async () => {

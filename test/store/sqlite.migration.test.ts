@@ -48,8 +48,6 @@ it('a file of version 1 keeps its resources, and its history for watches and lis
       "INSERT INTO object (kind, namespace, name, rv, uid) VALUES ('Secret', 'default', 'a', ?, 'uid-a')",
     )
     .run(last);
-  database.close();
-
   const store = await openSqliteStore({ path, clock: systemClock, log: silentLogger });
   try {
     expect((await store.list('Secret')).items.map(({ metadata }) => metadata.labels)).toEqual([
@@ -62,7 +60,10 @@ it('a file of version 1 keeps its resources, and its history for watches and lis
     const { value: event } = await watch.next();
     await watch.return?.();
     expect(event).toMatchObject({ type: 'DELETED', resource: { metadata: { labels: { is: 'old' } } } });
+    // A process of the older version, which has the file open still, must not go on writing what has no history.
+    expect(() => change('a', 'M', { is: 'late' })).toThrow('NOT NULL constraint failed: revision.prev');
   } finally {
+    database.close();
     await store.close();
   }
 });

@@ -70,6 +70,24 @@ parentPort.postMessage([{ is: 'opened', path: 'x.db' }]);
     expect(lost).toHaveLength(1);
   });
 
+  it('ends everything that waits when the thread dies while it is closed', async () => {
+    const program = join(folder, 'dies-at-the-end.mjs');
+    await writeFile(
+      program,
+      `import { parentPort } from 'node:worker_threads';
+parentPort.on('message', (requests) => requests.some(({ call }) => call === 'close') && process.exit(4));
+parentPort.postMessage([{ is: 'opened', path: 'x.db' }]);
+`,
+    );
+    const store = await open(program);
+    opened.pop();
+    const reading = store.get('Task', { namespace: 'default', name: 'a' }).catch((error: unknown) => error);
+    const closing = store.close().catch((error: unknown) => error);
+    expect(await reading).toMatchObject({ code: 'Unavailable' });
+    expect(await closing).toMatchObject({ code: 'Unavailable' });
+    expect(lost).toEqual([]);
+  });
+
   it('keeps a dry run apart from what is stored', async () => {
     const store = await open(await buildStoreThread());
     const key = { namespace: 'default', name: 'a' };

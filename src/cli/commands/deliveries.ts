@@ -9,7 +9,7 @@ import {
 } from '../../api/names.ts';
 import { nearest } from '../../base/nearest.ts';
 import { type Redelivered, recover, redeliver, replay } from '../../report/redeliver.ts';
-import { keyOf } from '../../store/store.ts';
+import { type Key, keyOf, keyText } from '../../store/store.ts';
 import { UsageError } from '../cli-error.ts';
 import { type CommandContext, printLine, printNote } from '../command-context.ts';
 import { isObjectFormat, printNames, printObject, printObjects, tableOf } from '../print-resources.ts';
@@ -89,12 +89,13 @@ export async function showDeliveries(context: CommandContext, args: readonly str
 export async function redeliverDeliveries(context: CommandContext, args: readonly string[]): Promise<void> {
   const targets = deliveryTargets(args, context);
   await withStore(context, async (store) => {
-    const done: Redelivered[] = [];
+    const keys = new Map<string, Key>();
     for (const target of targets) {
-      const { metadata } = await readTarget(store, target, context);
-      const key = { namespace: metadata.namespace, name: metadata.name };
-      done.push(await redeliver(store, key, context.clock));
+      const { namespace, name } = (await readTarget(store, target, context)).metadata;
+      keys.set(keyText({ namespace, name }), { namespace, name });
     }
+    const done: Redelivered[] = [];
+    for (const key of keys.values()) done.push(await redeliver(store, key, context.clock));
     report(done, context);
   });
 }

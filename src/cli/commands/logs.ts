@@ -40,7 +40,11 @@ export async function logs(
 function logPathOf(task: Task, context: CommandContext): string {
   const { store } = context.options;
   if (store.kind === 'sqlite') return logPath(runDirectory(store.path), task.metadata.uid);
-  throw new CliError('not built yet', 'telos logs --store kubernetes', 'use kubectl logs');
+  const { podName } = task.status ?? {};
+  const { namespace } = task.metadata;
+  const remedy =
+    podName === undefined ? 'use kubectl logs' : `use kubectl logs -n ${namespace} ${podName} -c kelos-agent`;
+  throw new CliError('not built yet', 'telos logs --store kubernetes', remedy);
 }
 
 function noLog(task: Task): CliError {

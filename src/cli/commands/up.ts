@@ -1,5 +1,6 @@
 import { readCheckedManifests } from '../checked-manifests.ts';
 import type { UpOptions } from '../engine-options.ts';
+import { keepHeapSmall } from '../heap-growth.ts';
 import { createLogger } from '../logger.ts';
 import { type Runtime, startRuntime } from '../runtime.ts';
 import { formatStoreLocation } from '../store-location.ts';
@@ -7,7 +8,8 @@ import { applyManifests } from './apply.ts';
 
 /** `telos up`: the engine in the foreground, until a signal stops it. Returns the exit code. */
 export async function runUp(options: UpOptions): Promise<number> {
-  const { context, egress, hookSecrets, reportBacklogMs: backlogMs, host, port, rooms } = options;
+  keepHeapSmall();
+  const { context, egress, hookSecrets, reportBacklogMs: backlogMs, host, port, rooms, namespaces } = options;
   const { store } = context.options;
   const { stderr, env, options: global } = context;
   const color = stderr.isTTY === true && global.color && env['NO_COLOR'] === undefined;
@@ -17,6 +19,7 @@ export async function runUp(options: UpOptions): Promise<number> {
   const runtime = await startRuntime({
     store,
     env,
+    namespaces,
     rooms,
     egress,
     hookSecrets,

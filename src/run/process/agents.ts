@@ -1,11 +1,11 @@
 import { isAbsolute } from 'node:path';
 import type { EnvVar, SecretKeyReference } from '../../api/meta.ts';
-import { createdFromAnnotation, taskSpawnerLabel } from '../../api/names.ts';
 import { type Secret, secretValue } from '../../api/secret.ts';
 import type { Task } from '../../api/task.ts';
 import { type AgentType, type Credentials, effectiveWorker } from '../../api/worker.ts';
+import { type Agent, credentialKeys, kelosVariables } from '../agent-variables.ts';
+import { hiddenValues } from '../hidden-values.ts';
 import type { RunRequest } from '../runner.ts';
-import { hiddenValues } from './hidden-values.ts';
 
 /** What is started for a Task. */
 export interface Launch {
@@ -24,8 +24,6 @@ export type Plan =
   | { readonly kind: 'ready'; readonly launch: Launch }
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'waiting'; readonly message: string };
-
-type Agent = Exclude<AgentType, 'command'>;
 
 interface AgentCall {
   readonly prompt: string;
@@ -56,15 +54,6 @@ const agentCalls: Readonly<Record<Agent, (call: AgentCall) => string[]>> = {
     ...['agent', '-p', '--force', '--trust', '--sandbox', 'disabled', '--output-format', 'stream-json'],
     ...[...option('--model', model), prompt],
   ],
-};
-
-/** The key of the credentials Secret, and the variable of the same name, by agent and type. */
-const credentialKeys: Readonly<Record<Agent, { readonly 'api-key': string; readonly oauth: string }>> = {
-  'claude-code': { 'api-key': 'ANTHROPIC_API_KEY', oauth: 'CLAUDE_CODE_OAUTH_TOKEN' },
-  codex: { 'api-key': 'CODEX_API_KEY', oauth: 'CODEX_AUTH_JSON' },
-  gemini: { 'api-key': 'GEMINI_API_KEY', oauth: 'GEMINI_API_KEY' },
-  opencode: { 'api-key': 'OPENCODE_API_KEY', oauth: 'OPENCODE_API_KEY' },
-  cursor: { 'api-key': 'CURSOR_API_KEY', oauth: 'CURSOR_API_KEY' },
 };
 
 /**
@@ -123,18 +112,6 @@ function refusalOf({ spec }: Task): string | undefined {
   if (spec.workingDir !== undefined && !isAbsolute(spec.workingDir))
     return `spec.workingDir must be an absolute path, but is ${JSON.stringify(spec.workingDir.slice(0, 200))}`;
   return undefined;
-}
-
-function kelosVariables(task: Task, type: AgentType): Record<string, string | undefined> {
-  const { model, effort } = effectiveWorker(task.spec);
-  const { labels, annotations } = task.metadata;
-  return {
-    KELOS_MODEL: model,
-    KELOS_EFFORT: effort,
-    KELOS_BRANCH: task.spec.branch,
-    KELOS_AGENT_TYPE: type,
-    KELOS_TASKSPAWNER: labels?.[taskSpawnerLabel] ?? annotations?.[createdFromAnnotation],
-  };
 }
 
 /** The environment of a program while it is put together. The first fault stays. */

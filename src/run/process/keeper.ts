@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { sleep } from '../../base/abort.ts';
 import { systemClock } from '../../base/clock.ts';
 import { errorCode, toError } from '../../base/errors.ts';
+import { withoutHidden } from '../hidden-values.ts';
 import { lastLineOf, outputsTailBytes, parseOutputs } from '../outputs.ts';
 import type { RunOutcome, RunRecord } from '../runner.ts';
 import { CappedLog } from './capped-log.ts';
@@ -26,8 +27,6 @@ const leftoverGraceMs = 2_000;
 const drainMs = 1_000;
 /** Between tries to write down the end: a full disk may get room again. */
 const recordRetryMs = 1_000;
-/** Shorter values are not taken out of what is recorded: they stand everywhere by chance. */
-const minHiddenLength = 6;
 
 const never = new AbortController().signal;
 
@@ -143,14 +142,6 @@ class Keeper {
   ): Pick<RunRecord, 'outcome' | 'cancelled' | 'startedAt' | 'finishedAt'> {
     return { outcome, cancelled: this.cancelled, startedAt, finishedAt: Math.max(Date.now(), startedAt) };
   }
-}
-
-function withoutHidden(text: string, hidden: readonly string[]): string {
-  const long = hidden.filter((value) => value.length >= minHiddenLength);
-  // The longest first: one may be part of another.
-  return long
-    .sort((a, b) => b.length - a.length)
-    .reduce((rest, value) => rest.replaceAll(value, '***'), text);
 }
 
 /** The job; undefined when the engine died before it had said it all (K1). */

@@ -27,7 +27,7 @@ const lostGraceMs = 2_000;
  * having done so; then what is left of the program is ended first, if it is certain that it is the program.
  */
 export class ProcessRun implements Run {
-  readonly startedAt: number;
+  readonly progress: { readonly startedAt: number };
   readonly #options: ProcessRunOptions;
   readonly #state: RunState | 'unreadable';
   readonly #record: Promise<RunRecord>;
@@ -44,11 +44,18 @@ export class ProcessRun implements Run {
   constructor(options: ProcessRunOptions, state: RunState | 'unreadable') {
     this.#options = options;
     this.#state = state;
-    this.startedAt = state === 'unreadable' ? options.clock.now() : state.startedAt;
+    this.progress = { startedAt: state === 'unreadable' ? options.clock.now() : state.startedAt };
     this.#record = new Promise((resolve) => {
       this.#settle = resolve;
     });
   }
+
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** A process runs from the start: there is nothing to tell. */
+  onProgress(): void {}
 
   ended(signal: AbortSignal): Promise<RunRecord> {
     return abortable(this.#record, signal);
@@ -143,8 +150,8 @@ export class ProcessRun implements Run {
     return {
       outcome: { kind: 'lost', message: lossOf(this.#state) },
       cancelled: this.#cancelled,
-      startedAt: this.startedAt,
-      finishedAt: Math.max(now, this.startedAt),
+      startedAt: this.progress.startedAt,
+      finishedAt: Math.max(now, this.progress.startedAt),
       outputs: [],
       results: {},
       outputsLeftOut: 0,

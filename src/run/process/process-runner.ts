@@ -123,6 +123,9 @@ class ProcessRunner implements Runner {
     }
   }
 
+  /** Each run has a keeper of its own. */
+  async follow(): Promise<void> {}
+
   /** A run that is over is found in its folder. */
   #remember(uid: string, run: ProcessRun): void {
     this.#runs.set(uid, run);

@@ -49,10 +49,11 @@ export class Discovery {
   notServed(kind: Kind): StoreError {
     const { plural, group } = kinds[kind];
     const what = `does not know ${plural}.${group}`;
-    return new StoreError(
-      'Unavailable',
-      `${this.#transport.name}: ${what}: install its CRD (kubectl apply -f deploy/crds/${plural}.${group}.yaml)`,
-    );
+    const remedy =
+      group === 'kelos.dev'
+        ? 'install Kelos, or without it: telos manifests --mode standalone | kubectl apply -f -'
+        : 'telos manifests | kubectl apply -f -';
+    return new StoreError('Unavailable', `${this.#transport.name}: ${what}: ${remedy}`);
   }
 
   #group(group: string): Promise<ReadonlyMap<string, string>> {

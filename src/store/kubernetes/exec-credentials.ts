@@ -134,7 +134,7 @@ export class ExecCredentials implements Credentials {
         },
         stdio: ['ignore', 'pipe', 'pipe'],
         windowsHide: true,
-        // A group of its own, so that what it starts can be ended with it.
+        // A group of its own: a wrapper's children hold its output open, and are ended with it.
         detached: true,
       });
       const stdout = new BoundedText(maxOutputBytes);
@@ -142,7 +142,7 @@ export class ExecCredentials implements Credentials {
       child.stdout.on('data', (chunk: Buffer) => stdout.add(chunk));
       child.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
       const cancel = this.#options.clock.after(timeoutMs, () => {
-        abandon(child);
+        endGroup(child);
         reject(this.#failure(`took more than ${timeoutMs / 1000} s`));
       });
       child.once('error', (error) => {
@@ -176,12 +176,12 @@ export class ExecCredentials implements Credentials {
   }
 }
 
-/** Ends a program and all of its group, and waits for none of them: whoever left the group may hold its output. */
-function abandon(child: ChildProcessByStdio<null, Readable, Readable>): void {
+/** Ends a program with all that it started, and waits for nothing of it. */
+function endGroup(child: ChildProcessByStdio<null, Readable, Readable>): void {
   try {
     if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-  } catch (_noGroup) {
-    child.kill('SIGKILL');
+  } catch (_gone) {
+    // It ended in this very moment.
   }
   child.stdout.destroy();
   child.stderr.destroy();

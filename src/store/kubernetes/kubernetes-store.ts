@@ -2,7 +2,6 @@ import { type Draft, type Kind, kinds, type Resource } from '../../api/kinds.ts'
 import { sleep } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import { isJsonObject, type JsonObject } from '../../base/json.ts';
-import type { Logger } from '../../base/log.ts';
 import { isStoreError, StoreError } from '../errors.ts';
 import { parseLabelSelector } from '../label-selector.ts';
 import { conflict, invalid, notFound } from '../refusals.ts';
@@ -19,17 +18,14 @@ import type {
   WriteOptions,
 } from '../store.ts';
 import { plainJson, writtenKind, writtenMetadata } from '../written.ts';
-import { Discovery, type ServedKind } from './discovery.ts';
-import { type LoadOptions, loadCluster } from './load-cluster.ts';
+import { type ApiServer, type ConnectOptions, connectApiServer } from './api-server.ts';
+import type { Discovery, ServedKind } from './discovery.ts';
 import { PageSizes } from './page-sizes.ts';
-import { isNotServed, parseAnswer, refusedCall, refusedResource } from './status-errors.ts';
-import { type ApiAnswer, type ApiRequest, Transport } from './transport.ts';
-import { watchEvents } from './watch-events.ts';
-import { decodeResource, encodeResource } from './wire.ts';
-
-export interface KubernetesStoreOptions extends LoadOptions {
-  readonly log: Logger;
-}
+import { type Query, withQuery } from './query.ts';
+import { isNotServed, objectOf, refusedCall, refusedResource } from './status-errors.ts';
+import type { ApiAnswer, ApiRequest, Transport } from './transport.ts';
+import { endableWatch, watchEvents } from './watch-events.ts';
+import { decodePage, decodeResource, encodeResource } from './wire.ts';
 
 /** What fields of ours are told apart by in `managedFields`. */
 const fieldManager = 'telos';
@@ -40,11 +36,13 @@ const maxWrites = 10;
  * Opens the store that a Kubernetes API server is. Nothing is asked of it yet; `ping` tells whether it answers.
  * @throws StoreError `Unavailable` with the remedy when the kubeconfig cannot be used
  */
-export async function openKubernetesStore(options: KubernetesStoreOptions): Promise<ResourceStore> {
-  const { clock, log } = options;
-  const cluster = await loadCluster(options);
-  for (const warning of cluster.warnings) log.warn(warning, { context: cluster.name });
-  return new KubernetesStore(new Transport(cluster, clock), clock);
+export async function openKubernetesStore(options: ConnectOptions): Promise<ResourceStore> {
+  return createKubernetesStore(await connectApiServer(options));
+}
+
+/** The store that an API server is, over a connection that others may use, too; closing the store closes it. */
+export function createKubernetesStore(server: ApiServer): ResourceStore {
+  return new KubernetesStore(server);
 }
 
 class KubernetesStore implements ResourceStore {
@@ -55,9 +53,9 @@ class KubernetesStore implements ResourceStore {
   readonly #watches = new Set<AbortController>();
   #isClosing = false;
 
-  constructor(transport: Transport, clock: Clock) {
+  constructor({ transport, discovery, clock }: ApiServer) {
     this.#transport = transport;
-    this.#discovery = new Discovery(transport);
+    this.#discovery = discovery;
     this.#clock = clock;
   }
 
@@ -76,36 +74,13 @@ class KubernetesStore implements ResourceStore {
       continue: options.continue,
     };
     const answer = await this.#ask(kind, { namespace }, { method: 'GET', query, signal });
-    const { items, metadata } = this.#object(answer);
-    if (!Array.isArray(items) || !isJsonObject(metadata) || typeof metadata['resourceVersion'] !== 'string') {
-      throw new StoreError(
-        'Unavailable',
-        `${this.#transport.name}: sent something that is no list: check its URL`,
-      );
-    }
-    this.#pageSizes.learn(kind, answer.body.length, items.length);
-    return {
-      items: items.map((item: unknown) => decodeResource(kind, item)),
-      resourceVersion: metadata['resourceVersion'],
-      ...(metadata['continue'] ? { continue: String(metadata['continue']) } : {}),
-    };
+    const page = decodePage(answer, (item) => decodeResource(kind, item), this.#transport.name);
+    this.#pageSizes.learn(kind, answer.body.length, page.items.length);
+    return page;
   }
 
   watch<K extends Kind>(kind: K, options: WatchOptions): AsyncIterable<WatchEvent<K>> {
-    return {
-      [Symbol.asyncIterator]: () => {
-        const ended = new AbortController();
-        const events = this.#events(kind, options, ended);
-        return {
-          next: () => events.next(),
-          return: () => {
-            // A generator ends only between two events: wake it, should it be waiting for one.
-            ended.abort();
-            return events.return();
-          },
-        };
-      },
-    };
+    return endableWatch(options.signal, (ended) => this.#events(kind, options, ended));
   }
 
   async create<K extends Kind>(
@@ -207,12 +182,7 @@ class KubernetesStore implements ResourceStore {
 
   /** Sends a request about one resource (or, without a name, a collection); returns what a success says. */
   async #call(kind: Kind, place: Place, call: ResourceCall): Promise<JsonObject> {
-    return this.#object(await this.#ask(kind, place, call));
-  }
-
-  #object(answer: ApiAnswer): JsonObject {
-    const parsed = parseAnswer(answer, this.#transport.name);
-    return isJsonObject(parsed) ? parsed : {};
+    return objectOf(await this.#ask(kind, place, call), this.#transport.name);
   }
 
   async #ask(kind: Kind, place: Place, call: ResourceCall): Promise<ApiAnswer> {
@@ -247,35 +217,29 @@ class KubernetesStore implements ResourceStore {
 
   async *#events<K extends Kind>(
     kind: K,
-    { namespace, labelSelector, resourceVersion, signal }: WatchOptions,
+    { namespace, labelSelector, resourceVersion }: WatchOptions,
     ended: AbortController,
   ): AsyncGenerator<WatchEvent<K>, void> {
-    if (signal?.aborted) return;
     if (this.#isClosing) throw new StoreError('Unavailable', `${this.#transport.name}: is closed`);
     if (!/^\d{1,19}$/.test(resourceVersion)) {
       throw invalid('resourceVersion', 'is not a version that this store gave');
     }
     parseLabelSelector(labelSelector);
-    const end = (): void => ended.abort();
-    signal?.addEventListener('abort', end, { once: true });
     this.#watches.add(ended);
     try {
       const served = await this.#discovery.served(kind, ended.signal);
       const path = (query: Query): string =>
         pathOf(kind, served, { namespace }, { query: { ...query, labelSelector, resourceVersion } });
-      yield* watchEvents(kind, {
+      yield* watchEvents({
         transport: this.#transport,
         clock: this.#clock,
         path,
         ended,
+        decode: (sent) => decodeResource(kind, sent),
         refused: (answer) => this.#refused(kind, undefined, answer),
       });
-    } catch (thrown) {
-      if (!ended.signal.aborted) throw thrown;
     } finally {
-      ended.abort();
       this.#watches.delete(ended);
-      signal?.removeEventListener('abort', end);
     }
   }
 }
@@ -285,8 +249,6 @@ interface Place {
   readonly namespace?: string | undefined;
   readonly name?: string | undefined;
 }
-
-type Query = Readonly<Record<string, string | undefined>>;
 
 interface ResourceCall {
   readonly method: ApiRequest['method'];
@@ -330,9 +292,7 @@ function pathOf(
   path += `/${kinds[kind].plural}`;
   if (name !== undefined) path += `/${name}`;
   if (subresource !== undefined) path += `/${subresource}`;
-  const given = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) given.set(name, value);
-  return given.size === 0 ? path : `${path}?${given.toString()}`;
+  return withQuery(path, query);
 }
 
 function bodyText(kind: Kind, body: JsonObject, served: ServedKind, method: string): string {

@@ -1,5 +1,3 @@
-import type { Kind } from '../../api/kinds.ts';
-
 /** A page should not be much larger, in bytes of JSON: it is held whole while it is read. */
 const maxPageBytes = 4 * 1024 * 1024;
 /** Resources in a page at most: big ones may come after small ones, unforeseen. */
@@ -12,17 +10,17 @@ const smallestPage = 10;
  * page of them would not fit (a Task's prompt alone may have hundreds of kilobytes). Learns from each page how big they are.
  */
 export class PageSizes {
-  readonly #bytesPerItem = new Map<Kind, number>();
+  readonly #bytesPerItem = new Map<string, number>();
 
   /** `wanted` 0 is no limit, and stays so. */
-  limit(kind: Kind, wanted: number): number {
+  limit(kind: string, wanted: number): number {
     if (wanted === 0) return 0;
     const bytes = this.#bytesPerItem.get(kind);
     const fitting = bytes === undefined ? largestPage : Math.floor(maxPageBytes / bytes);
     return Math.min(wanted, largestPage, Math.max(fitting, smallestPage));
   }
 
-  learn(kind: Kind, pageBytes: number, items: number): void {
+  learn(kind: string, pageBytes: number, items: number): void {
     if (items > 0) this.#bytesPerItem.set(kind, Math.max(pageBytes / items, 1));
   }
 }

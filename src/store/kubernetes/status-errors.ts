@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
 import type { Fault } from '../../api/fault.ts';
-import type { Kind } from '../../api/kinds.ts';
+import { isJsonObject, type JsonObject } from '../../base/json.ts';
 import { clampUtf8, escapeControls } from '../../base/text.ts';
 import { StoreError } from '../errors.ts';
 import { alreadyExists, conflict, gone, invalidFaults, notFound } from '../refusals.ts';
@@ -43,9 +43,15 @@ export function parseAnswer({ status, body }: ApiAnswer, server: string): unknow
   }
 }
 
+/** The JSON object of an answer; an empty one when it is something else. @throws as `parseAnswer` does */
+export function objectOf(answer: ApiAnswer, server: string): JsonObject {
+  const parsed = parseAnswer(answer, server);
+  return isJsonObject(parsed) ? parsed : {};
+}
+
 /** What a refused request was about. */
 export interface Subject {
-  readonly kind: Kind;
+  readonly kind: string;
   /** Undefined for lists, and for what has no name yet. */
   readonly key: Key | undefined;
 }
@@ -97,7 +103,8 @@ export function refusedCall(answer: ApiAnswer, server: string): StoreError {
   const { message } = statusOf(answer);
   const what = `${server}: answered ${answer.status} ${STATUS_CODES[answer.status] ?? ''}`.trimEnd();
   const why = message ? ` (${shown(message)})` : '';
-  return new StoreError('Unavailable', `${what}${why}: ${remedyOf(answer.status)}`);
+  const isRefusal = answer.status === 401 || answer.status === 403;
+  return new StoreError('Unavailable', `${what}${why}: ${remedyOf(answer.status)}`, { isRefusal });
 }
 
 /** The error that an ERROR event of a watch stands for. */
@@ -129,10 +136,16 @@ function forbidden(answer: ApiAnswer, status: Status, subject: Subject, server: 
   if (/denied (the )?request/.test(message)) {
     return invalidFaults(subjectText(subject), [{ path: '', message }]);
   }
+  if (/exceeded quota/.test(message))
+    return new StoreError(
+      'Unavailable',
+      `${subjectText(subject)}: ${message}: make room, or raise the quota`,
+      { isRefusal: true },
+    );
   return refusedCall(answer, server);
 }
 
-function notInNamespace(kind: Kind, key: Key, why: string): StoreError {
+function notInNamespace(kind: string, key: Key, why: string): StoreError {
   return new StoreError('NotFound', `${kind} ${keyText(key)}: ${why}: create the namespace first`);
 }
 
@@ -141,7 +154,7 @@ function isAbout(status: Status, plural: string): boolean {
 }
 
 /** What is wrong where. */
-function faultsOf(status: Status, kind: Kind): readonly Fault[] {
+function faultsOf(status: Status, kind: string): readonly Fault[] {
   const causes = (status.details?.causes ?? []).filter(({ field }) => field);
   if (causes.length === 0 || causes.some(({ field }) => field === 'patch')) {
     return [unreadableFault(status.message ?? '', kind)];
@@ -167,7 +180,7 @@ function faultOf(field: string, message: string): Fault {
  * What cannot even be decoded. Kubernetes then quotes the whole object, which may be a Secret or 200 KB: only what the
  * decoder says at the end is shown, and of a Secret nothing but the field.
  */
-function unreadableFault(message: string, kind: Kind): Fault {
+function unreadableFault(message: string, kind: string): Fault {
   const said =
     /(?:^|: )json: cannot unmarshal (\w+) into Go (?:struct field (\w+)\.([\w.]+)|value of type v1\.(\w+))/g;
   const [, wrong, struct, field, value] = [...message.matchAll(said)].at(-1) ?? [];

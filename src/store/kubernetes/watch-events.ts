@@ -1,12 +1,10 @@
 import { z } from 'zod';
-import type { Kind } from '../../api/kinds.ts';
 import type { Clock } from '../../base/clock.ts';
 import { StoreError } from '../errors.ts';
-import type { WatchEvent } from '../store.ts';
+import type { Change } from '../store.ts';
 import { watchError } from './status-errors.ts';
 import type { ApiAnswer, Transport } from './transport.ts';
 import { readLines } from './watch-lines.ts';
-import { decodeResource } from './wire.ts';
 
 /** How long the API server is asked to keep a watch open, in seconds: spread, so that not all begin anew at once. */
 const minWatchSeconds = 240;
@@ -16,13 +14,15 @@ const graceMs = 30_000;
 /** Bookmarks come about once a minute; where one has come, a longer silence than this is a dead connection. */
 const bookmarkSilenceMs = 150_000;
 
-export interface WatchSettings {
+export interface WatchSettings<R> {
   readonly transport: Transport;
   readonly clock: Clock;
   /** The path of the watch, with its query and these parameters. */
   readonly path: (query: Readonly<Record<string, string>>) => string;
   /** Ends the watch. */
   readonly ended: AbortController;
+  /** Reads what the watch sends. */
+  readonly decode: (sent: unknown) => R;
   /** The error that a refusal of the watch stands for. */
   readonly refused: (answer: ApiAnswer) => StoreError;
 }
@@ -31,10 +31,14 @@ export interface WatchSettings {
  * The events of one watch, until it is ended: by us, by the server's clock, by a connection that broke or fell silent.
  * @throws StoreError `Gone` when the version is too old, `Unavailable` when the watch does not begin
  */
-export async function* watchEvents<K extends Kind>(
-  kind: K,
-  { transport, clock, path, ended, refused }: WatchSettings,
-): AsyncGenerator<WatchEvent<K>, void> {
+export async function* watchEvents<R>({
+  transport,
+  clock,
+  path,
+  ended,
+  decode,
+  refused,
+}: WatchSettings<R>): AsyncGenerator<Change<R>, void> {
   const seconds = minWatchSeconds + Math.floor(Math.random() * (maxWatchSeconds - minWatchSeconds));
   const query = { watch: 'true', allowWatchBookmarks: 'true', timeoutSeconds: String(seconds) };
   const stream = await transport.stream({ method: 'GET', path: path(query), signal: ended.signal });
@@ -42,7 +46,7 @@ export async function* watchEvents<K extends Kind>(
   const silence = new SilenceTimer(clock, seconds * 1000 + graceMs, () => ended.abort());
   try {
     for await (const line of readLines(stream.chunks)) {
-      const event = decodeEvent(kind, line, transport.name);
+      const event = decodeEvent(line, decode, transport.name);
       silence.heard(event.type === 'BOOKMARK');
       yield event;
     }
@@ -54,17 +58,59 @@ export async function* watchEvents<K extends Kind>(
   }
 }
 
+/**
+ * The changes that a generator of them yields, for a consumer that may stop at any time. `open` is given what ends the
+ * watch; `signal` ends it, too.
+ */
+export function endableWatch<R>(
+  signal: AbortSignal | undefined,
+  open: (ended: AbortController) => AsyncGenerator<Change<R>, void>,
+): AsyncIterable<Change<R>> {
+  return {
+    [Symbol.asyncIterator]: () => {
+      const ended = new AbortController();
+      const events = untilEnded(signal, ended, open);
+      return {
+        next: () => events.next(),
+        return: () => {
+          // A generator ends only between two events: wake it, should it be waiting for one.
+          ended.abort();
+          return events.return();
+        },
+      };
+    },
+  };
+}
+
+async function* untilEnded<R>(
+  signal: AbortSignal | undefined,
+  ended: AbortController,
+  open: (ended: AbortController) => AsyncGenerator<Change<R>, void>,
+): AsyncGenerator<Change<R>, void> {
+  if (signal?.aborted) return;
+  const end = (): void => ended.abort();
+  signal?.addEventListener('abort', end, { once: true });
+  try {
+    yield* open(ended);
+  } catch (thrown) {
+    if (!ended.signal.aborted) throw thrown;
+  } finally {
+    ended.abort();
+    signal?.removeEventListener('abort', end);
+  }
+}
+
 const Line = z.object({ type: z.string(), object: z.unknown() });
 const Bookmark = z.object({ metadata: z.object({ resourceVersion: z.string() }) });
 
 /** Reads one line of a watch. @throws StoreError for an ERROR event, and for what is no event */
-export function decodeEvent<K extends Kind>(kind: K, line: string, server: string): WatchEvent<K> {
+export function decodeEvent<R>(line: string, decode: (sent: unknown) => R, server: string): Change<R> {
   const { type, object } = parseLine(line, server);
   switch (type) {
     case 'ADDED':
     case 'MODIFIED':
     case 'DELETED':
-      return { type, resource: decodeResource(kind, object) };
+      return { type, resource: decode(object) };
     case 'BOOKMARK': {
       const bookmark = Bookmark.safeParse(object);
       if (!bookmark.success) throw unreadable(server);

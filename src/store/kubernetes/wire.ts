@@ -2,29 +2,65 @@ import { apiVersionOf, apiVersionsOf, type Kind, kinds, type Resource } from '..
 import { deepFreeze, isJsonObject, type JsonObject } from '../../base/json.ts';
 import { StoreError } from '../errors.ts';
 import { invalid } from '../refusals.ts';
+import { objectOf } from './status-errors.ts';
+import type { ApiAnswer } from './transport.ts';
 
 /** What the metadata of every stored resource has; rooms rely on it. */
 const stored = ['name', 'namespace', 'uid', 'creationTimestamp'] as const;
 
+/** An object of the API server that may be none of our kinds: only its metadata is sure. */
+export interface ApiObject extends JsonObject {
+  readonly metadata: JsonObject & {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly creationTimestamp: string;
+    /** Empty in the answer to a dry run. */
+    readonly resourceVersion: string;
+  };
+}
+
 /**
- * A resource as the API server sent it, as the rooms see it: in the apiVersion that Telos writes (the versions of a
- * kind share one schema), without the API server's own book-keeping, frozen.
- * @throws StoreError `Unavailable` when it is no such resource
+ * An object as the API server sent it, without the API server's own book-keeping.
+ * @throws StoreError `Unavailable` when it is none
  */
-export function decodeResource<K extends Kind>(kind: K, sent: unknown): Resource<K> {
-  const { apiVersion: _version, kind: _kind, metadata, ...rest } = isJsonObject(sent) ? sent : {};
+export function decodeObject(kind: string, sent: unknown): ApiObject {
+  const { metadata, ...rest } = isJsonObject(sent) ? sent : {};
   if (!isJsonObject(metadata) || stored.some((field) => typeof metadata[field] !== 'string')) {
     throw new StoreError('Unavailable', `the API server sent something that is no ${kind}: check its URL`);
   }
   const { managedFields: _fields, selfLink: _link, ...kept } = metadata;
-  // Items of a list do not say what they are, and a dry run has no version.
-  const resource = {
-    apiVersion: apiVersionOf(kind),
-    kind,
-    metadata: { ...kept, resourceVersion: kept['resourceVersion'] ?? '' },
-    ...rest,
-  };
+  const read = { ...kept, resourceVersion: kept['resourceVersion'] ?? '' };
+  return { ...rest, metadata: read as ApiObject['metadata'] };
+}
+
+/**
+ * A resource as the API server sent it, as the rooms see it: in the apiVersion that Telos writes (the versions of a
+ * kind share one schema), frozen.
+ * @throws StoreError `Unavailable` when it is no such resource
+ */
+export function decodeResource<K extends Kind>(kind: K, sent: unknown): Resource<K> {
+  // Items of a list do not say what they are.
+  const { apiVersion: _version, kind: _kind, metadata, ...rest } = decodeObject(kind, sent);
+  const resource = { apiVersion: apiVersionOf(kind), kind, metadata, ...rest };
   return deepFreeze(resource) as unknown as Resource<K>;
+}
+
+/** One page of a list. @throws StoreError `Unavailable` when the answer is none */
+export function decodePage<R>(
+  answer: ApiAnswer,
+  decode: (sent: unknown) => R,
+  server: string,
+): { readonly items: readonly R[]; readonly resourceVersion: string; readonly continue?: string } {
+  const { items, metadata } = objectOf(answer, server);
+  if (!Array.isArray(items) || !isJsonObject(metadata) || typeof metadata['resourceVersion'] !== 'string') {
+    throw new StoreError('Unavailable', `${server}: sent something that is no list: check its URL`);
+  }
+  return {
+    items: items.map((item: unknown) => decode(item)),
+    resourceVersion: metadata['resourceVersion'],
+    ...(metadata['continue'] ? { continue: String(metadata['continue']) } : {}),
+  };
 }
 
 /**

@@ -1,14 +1,18 @@
 import type { State } from './state.ts';
 
-/** UTF-16 units of JSON in the cache at most; parsed, they take a few times as much. */
-const maxTotal = 8_000_000;
 /** Bigger ones are not kept: one would push out thousands. */
 const maxSize = 65_536;
 
 /** The states last read or written, by version: a version never changes, so an entry is never wrong. */
 export class StateCache {
+  readonly #maxTotal: number;
   readonly #states = new Map<number, State>();
   #total = 0;
+
+  /** `maxTotal`: UTF-16 units of JSON that are kept at most; parsed, they take a few times as much. */
+  constructor(maxTotal: number) {
+    this.#maxTotal = maxTotal;
+  }
 
   get(rv: number): State | undefined {
     return this.#states.get(rv);
@@ -21,7 +25,7 @@ export class StateCache {
     this.#total += json.length;
     // The first in the map came in first. What is superseded is dropped anyway, so that is nearly the one used last.
     for (const oldest of this.#states.keys()) {
-      if (this.#total <= maxTotal) return;
+      if (this.#total <= this.#maxTotal) return;
       this.drop(oldest);
     }
   }

@@ -8,7 +8,7 @@ import { StateCache } from './state-cache.ts';
 /** Reads of the tables that more than one part of the store needs. */
 export class Tables {
   readonly connection: Connection;
-  readonly cache = new StateCache();
+  readonly cache = new StateCache(8_000_000);
 
   constructor(connection: Connection) {
     this.connection = connection;

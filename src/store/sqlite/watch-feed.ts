@@ -12,7 +12,7 @@ const pollMs = 30;
 /** How often a watcher without events is told how far the store is. */
 const bookmarkMs = 60_000;
 /** Recent changes kept in memory for watchers: this many, and about this many UTF-16 units of JSON. */
-const maxRecent = 4096;
+const maxRecent = 1024;
 const maxRecentSize = 16_000_000;
 /** Changes that a watcher takes from the feed at a time. */
 const batchSize = 256;

@@ -32,10 +32,10 @@ export async function startCuttingProxy(server: string): Promise<Proxy & { cut()
   return { url: `https://127.0.0.1:${await listen(proxy)}`, cut, close: () => closeServer(proxy, cut) };
 }
 
-/** Passes requests on, each path changed first. It speaks plain HTTP to the client. */
+/** Passes requests on, each path changed first by what is told of method and path. It speaks plain HTTP to the client. */
 export async function startRewritingProxy(
   { server, ca, cert, key }: Connection,
-  rewrite: (path: string) => string,
+  rewrite: (path: string, method: string) => string,
 ): Promise<Proxy> {
   const sockets = new Set<Socket>();
   const send = server.startsWith('https:') ? httpsRequest : httpRequest;
@@ -49,7 +49,7 @@ export async function startRewritingProxy(
       key,
       agent: false,
     };
-    const onward = send(new URL(rewrite(url), server), options, (answer) => {
+    const onward = send(new URL(rewrite(url, method), server), options, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.on('error', () => outgoing.destroy());
       answer.pipe(outgoing);

@@ -1,6 +1,6 @@
 import { systemClock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/log.ts';
-import { Informer } from '../../../src/store/informer.ts';
+import { Informer, kindSource } from '../../../src/store/informer.ts';
 import type { ResourceStore } from '../../../src/store/store.ts';
 
 /** An informer of the phases of a namespace's Tasks, by name. */
@@ -12,7 +12,11 @@ export class WatchedPhases {
   readonly #waiting = new Set<() => void>();
 
   constructor(store: ResourceStore, namespace: string) {
-    const informer = new Informer('Task', { store, namespace, clock: systemClock, log: silentLogger });
+    const informer = new Informer(kindSource('Task', store), {
+      namespaces: [namespace],
+      clock: systemClock,
+      log: silentLogger,
+    });
     informer.view({
       select: (task) => task.status?.phase ?? 'none',
       onChange: ({ key, now }) => {

@@ -13,6 +13,8 @@ const metadata = {
   creationTimestamp: '2026-01-02T03:04:05Z',
 };
 
+const decodeTask = (sent: unknown) => decodeResource('Task', sent);
+
 async function* chunksOf(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   let start = 0;
   for (const size of sizes) {
@@ -58,10 +60,10 @@ describe('the events of a watch', () => {
   const event = (type: string, object: unknown): string => JSON.stringify({ type, object });
 
   test('carry the resource, or the version that was reached', () => {
-    const added = decodeEvent('Task', event('ADDED', { metadata, spec: {} }), 'K');
+    const added = decodeEvent(event('ADDED', { metadata, spec: {} }), decodeTask, 'K');
     expect(added).toMatchObject({ type: 'ADDED', resource: { kind: 'Task', metadata } });
     const bookmark = event('BOOKMARK', { kind: 'Task', metadata: { resourceVersion: '9' } });
-    expect(decodeEvent('Task', bookmark, 'K')).toEqual({ type: 'BOOKMARK', resourceVersion: '9' });
+    expect(decodeEvent(bookmark, decodeTask, 'K')).toEqual({ type: 'BOOKMARK', resourceVersion: '9' });
   });
 
   test.each([
@@ -72,7 +74,7 @@ describe('the events of a watch', () => {
     [event('ADDED', { metadata: { name: 'a' } }), 'Unavailable'],
     [event('ERROR', { kind: 'Status', code: 410, message: 'too old resource version: 1 (9)' }), 'Gone'],
   ])('%s is %s', async (line, code) => {
-    await refused(code as 'Gone', (async () => decodeEvent('Task', line, 'K'))());
+    await refused(code as 'Gone', (async () => decodeEvent(line, decodeTask, 'K'))());
   });
 });
 

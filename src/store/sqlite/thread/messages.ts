@@ -22,8 +22,8 @@ export type Request =
   | { readonly id: number; readonly call: 'ping' | 'close' }
   /** The caller of `id` no longer wants it: ends a watch and a list, withdraws a write whose turn has not come. */
   | { readonly id: number; readonly call: 'give-up' }
-  /** So many events of watch `id` were consumed. */
-  | { readonly id: number; readonly call: 'consumed'; readonly count: number };
+  /** Events of watch `id` of this size together were consumed. */
+  | { readonly id: number; readonly call: 'consumed'; readonly size: number };
 
 /** What the thread says. `id` is that of the request. */
 export type Reply =
@@ -62,6 +62,14 @@ export interface StateText {
 export type EventText =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly state: StateText }
   | { readonly type: 'BOOKMARK'; readonly version: number };
+
+/** What events take up on their way, in UTF-16 units, roughly. */
+export function sizeOf(events: readonly EventText[]): number {
+  return events.reduce(
+    (sum, event) => sum + 100 + (event.type === 'BOOKMARK' ? 0 : event.state.json.length),
+    0,
+  );
+}
 
 export interface Failure {
   readonly code: StoreErrorCode | undefined;

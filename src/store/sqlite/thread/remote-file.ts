@@ -7,7 +7,7 @@ import type { ListPosition, ListQuery } from '../list-reader.ts';
 import type { FileEvent, ResourceFile, StatePage, WatchQuery, Write } from '../resource-file.ts';
 import { State } from '../state.ts';
 import { StateCache } from '../state-cache.ts';
-import { type EventText, errorOf, type Reply, type Request, type StateText } from './messages.ts';
+import { type EventText, errorOf, type Reply, type Request, type StateText, sizeOf } from './messages.ts';
 
 /** What waits for the replies to one request. */
 interface Caller {
@@ -23,8 +23,8 @@ export class RemoteFile implements ResourceFile {
   readonly #worker: Worker;
   readonly #log: Logger;
   readonly #callers = new Map<number, Caller>();
-  /** An answer to a write and the event about it are the same state: it is parsed once. */
-  readonly #states = new StateCache();
+  /** States that an answer to a write or the event about it has brought, until the other one has too. */
+  readonly #states = new StateCache(1_000_000);
   #outbox: Request[] = [];
   #lastId = 0;
   #lost: Error | undefined;
@@ -38,13 +38,13 @@ export class RemoteFile implements ResourceFile {
       for (const reply of replies) this.#take(reply);
     });
     const onEnd = (why: string): void => {
-      if (this.#isClosing || this.#lost !== undefined) return;
+      if (this.#lost !== undefined) return;
       const error = new StoreError(
         'Unavailable',
         `store ${path}: its thread ended: ${why}; start Telos again`,
       );
       this.#lose(error);
-      deps.onLost(error);
+      if (!this.#isClosing) deps.onLost(error);
     };
     worker.on('error', (error) => onEnd(error.message));
     worker.on('exit', (code) => onEnd(`exit code ${code}`));
@@ -54,7 +54,9 @@ export class RemoteFile implements ResourceFile {
 
   async get(kind: Kind, { namespace, name }: Key): Promise<State | undefined> {
     const reply = await this.#ask({ call: 'get', kind, key: { namespace, name } });
-    return reply.is === 'state' && reply.state !== undefined ? this.#stateOf(reply.state) : undefined;
+    if (reply.is !== 'state' || reply.state === undefined) return undefined;
+    const { rv, json } = reply.state;
+    return this.#states.get(rv) ?? new State(rv, json);
   }
 
   async list(
@@ -89,7 +91,7 @@ export class RemoteFile implements ResourceFile {
     try {
       for (let texts = await inbox.next(); texts !== undefined; texts = await inbox.next()) {
         yield texts.map((text) => this.#eventOf(text));
-        this.#post({ id, call: 'consumed', count: texts.length });
+        this.#post({ id, call: 'consumed', size: sizeOf(texts) });
       }
     } finally {
       signal.removeEventListener('abort', giveUp);
@@ -103,8 +105,13 @@ export class RemoteFile implements ResourceFile {
 
   async close(): Promise<void> {
     this.#isClosing = true;
-    if (this.#lost === undefined) await this.#ask({ call: 'close' });
-    await this.#worker.terminate();
+    try {
+      if (this.#lost === undefined) await this.#ask({ call: 'close' });
+    } finally {
+      // Whoever still waits (a list between two reads, a watch whose consumer is slow) is told.
+      this.#lose(new StoreError('Unavailable', `store ${this.path}: is closed`));
+      await this.#worker.terminate();
+    }
   }
 
   /** Resolves with the one reply. */
@@ -167,16 +174,21 @@ export class RemoteFile implements ResourceFile {
     if (this.#callers.size === 0) this.#worker.unref();
   }
 
+  /** Ends everything that is under way; nothing is asked any more. */
   #lose(error: Error): void {
-    this.#lost = error;
+    this.#lost ??= error;
     const callers = [...this.#callers.values()];
     this.#callers.clear();
     for (const caller of callers) caller.onFailure(error);
   }
 
+  /** The same state for an answer and for the event about it, so that it is parsed once. */
   #stateOf({ rv, json }: StateText): State {
     const known = this.#states.get(rv);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      this.#states.drop(rv);
+      return known;
+    }
     const state = new State(rv, json);
     this.#states.put(state);
     return state;
@@ -198,6 +210,8 @@ class Inbox implements Caller {
   #wake: (() => void) | undefined;
 
   onReply(reply: Reply): void {
+    // What was on its way when it was given up is not wanted either.
+    if (this.#isOver) return;
     if (reply.is === 'events') this.#batches.push(reply.events);
     else this.#isOver = true;
     this.#wake?.();

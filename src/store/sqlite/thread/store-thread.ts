@@ -4,12 +4,23 @@ import { toError } from '../../../base/errors.ts';
 import type { LogFields, Logger } from '../../../base/log.ts';
 import { openLocalFile } from '../local-file.ts';
 import type { ResourceFile } from '../resource-file.ts';
-import { eventText, failureOf, type Opening, type Reply, type Request, stateText } from './messages.ts';
+import {
+  eventText,
+  failureOf,
+  type Opening,
+  type Reply,
+  type Request,
+  sizeOf,
+  stateText,
+} from './messages.ts';
 
-/** Events of one watch that are on their way and not consumed: more wait in the file, where they cost nothing. */
-const maxUnconsumed = 4096;
+/**
+ * How much of one watch may be on its way and not consumed, in UTF-16 units: more waits in the file, where it costs
+ * nothing.
+ */
+const maxUnconsumed = 8_000_000;
 
-/** A request that can be given up, and how many of its events are on their way. */
+/** A request that can be given up, and how much of its events is on its way. */
 interface UnderWay {
   readonly giveUp: AbortController;
   unconsumed: number;
@@ -37,7 +48,7 @@ class FileHost {
     } else if (request.call === 'consumed') {
       const call = this.#underWay.get(id);
       if (call === undefined) return;
-      call.unconsumed -= request.count;
+      call.unconsumed -= request.size;
       call.resume?.();
     } else {
       const call: UnderWay = { giveUp: new AbortController(), unconsumed: 0, resume: undefined };
@@ -68,8 +79,9 @@ class FileHost {
         return { id, is: 'state', state: stateText(await this.#file.write(request.write, signal)) };
       case 'watch':
         for await (const events of this.#file.watch(request.query, signal)) {
-          this.#outbox.post({ id, is: 'events', events: events.map(eventText) });
-          call.unconsumed += events.length;
+          const texts = events.map(eventText);
+          this.#outbox.post({ id, is: 'events', events: texts });
+          call.unconsumed += sizeOf(texts);
           while (call.unconsumed > maxUnconsumed && !signal.aborted)
             await new Promise<void>((resolve) => (call.resume = resolve));
         }

@@ -1,4 +1,4 @@
-import { parseUrl } from '../../base/url.ts';
+import { parseUrl } from '../base/url.ts';
 
 /** Names of variables that hold credentials, wherever their values come from. */
 const credentialName = /TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY/i;
@@ -34,4 +34,16 @@ function decoded(text: string): string {
   } catch {
     return text;
   }
+}
+
+/** Shorter values are not taken out of what is recorded: they stand everywhere by chance. */
+const minHiddenLength = 6;
+
+/** A text in which each of the values is replaced by `***`. */
+export function withoutHidden(text: string, hidden: readonly string[]): string {
+  const long = hidden.filter((value) => value.length >= minHiddenLength);
+  // The longest first: one may be part of another.
+  return long
+    .sort((a, b) => b.length - a.length)
+    .reduce((rest, value) => rest.replaceAll(value, '***'), text);
 }

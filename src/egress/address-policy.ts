@@ -76,6 +76,20 @@ export function addressFault(address: string, nat64?: Cidr): string | undefined 
   return rangeFault(bytes, refused6);
 }
 
+/**
+ * Why an IPv6 address is refused for the IPv4 addresses that it carries: the first refused one, as
+ * `carries 10.0.0.1: 10.0.0.0/8, private`. Undefined when they are ordinary.
+ */
+export function carriedFault(address: string, carried: readonly string[]): string | undefined {
+  // RFC 4291: the unspecified address and loopback carry nothing, though they lie among compatible addresses.
+  if (inCidr(address, uncarrying)) return undefined;
+  for (const four of carried) {
+    const fault = addressFault(four);
+    if (fault !== undefined) return `carries ${four}: ${fault}`;
+  }
+  return undefined;
+}
+
 function rangeFault(bytes: readonly number[], ranges: readonly NamedRange[]): string | undefined {
   const range = ranges.find((candidate) => bytesInCidr(bytes, candidate));
   return range === undefined ? undefined : `${range.text}, ${range.use}`;
@@ -128,6 +142,8 @@ const refused4: readonly NamedRange[] = [
 ];
 
 const globalUnicast = range('2000::/3', 'global unicast');
+
+const uncarrying = range('::/127', 'unspecified and loopback');
 
 const mappedIpv4 = range('::ffff:0:0/96', 'mapped IPv4');
 

@@ -49,7 +49,7 @@ export class AnswerCollector {
 
   /** The other side has ended. */
   finish(): void {
-    if (this.#status === 0) this.#end({ error: new ExchangeError(closedEarly) });
+    if (this.#status === 0) this.#end({ error: new ExchangeError(closedEarly, 'unknown') });
     else this.#answered(true);
   }
 

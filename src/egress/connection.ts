@@ -13,11 +13,28 @@ export interface Answer {
   readonly firstByteAt: number;
 }
 
+/**
+ * What the receiver may have done with a request that got no status. `unprocessed`: nothing, as it said or because
+ * nothing was sent. `silent`: the connection closed without a word about it. `unknown`: anything else.
+ */
+export type RequestFate = 'unprocessed' | 'silent' | 'unknown';
+
 /** The connection broke before a status came, or what came was not HTTP. */
 export class ExchangeError extends TelosError {
-  constructor(message: string, cause?: Error) {
+  readonly fate: RequestFate;
+
+  constructor(message: string, fate: RequestFate, cause?: Error) {
     super('Reset', message, { cause });
+    this.fate = fate;
   }
+}
+
+/** A connection that closes so soon, in milliseconds, was being closed before the request came to the receiver. */
+const closeRaceMs = 100;
+
+/** Whether to send on a new connection what an old one broke under, `elapsedMs` after it was handed over. */
+export function decideToRepeat({ fate }: ExchangeError, elapsedMs: number): boolean {
+  return fate === 'unprocessed' || (fate === 'silent' && elapsedMs < closeRaceMs);
 }
 
 /** One POST, as the connection sends it. */

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
-import { type Connection, closedEarly, type Exchange, ExchangeError } from './connection.ts';
+import { type Connection, decideToRepeat, type Exchange, ExchangeError } from './connection.ts';
 import { DialError } from './dial-error.ts';
 import { Dialer, type Dialled } from './dialer.ts';
 import { Http1Connection } from './http1-connection.ts';
@@ -87,12 +87,6 @@ export interface EgressDeps {
   readonly onDial?: ((hostPort: string) => void) | undefined;
 }
 
-/**
- * The other side may close an idle connection in the very moment that it is used again, which shows within a round
- * trip. One that is closed later was worked on: the attempt has failed, and another one is the schedule's business.
- */
-const idleCloseMs = 100;
-
 /** URLs whose judgement is remembered. */
 const maxJudged = 4096;
 
@@ -105,7 +99,9 @@ type Phases = { dnsMs?: number; connectMs?: number; tlsMs?: number; firstByteMs?
  *     of them is dialled.
  * G2. Only a vetted address is dialled, and a refusal opens no socket.
  * G3. Redirects, proxy variables, alternative services and authentication challenges are not followed.
- * G4. A connection carries one request at a time and lives 60 s at most. The policy of a guard never changes,
+ * G4. A message is sent once per attempt. Only where the receiver cannot have worked on it, because it was closing
+ *     an idle connection or says so (HTTP/2), is it sent again, on a new connection.
+ * G5. A connection carries one request at a time and lives 60 s at most. The policy of a guard never changes,
  *     so no connection outlives the policy that it was vetted by.
  */
 export class EgressGuard {
@@ -196,12 +192,13 @@ export class EgressGuard {
     const exchange = { path: target.path, headers, body, beforeWrite };
     const reused = this.#pool.take(target.origin);
     if (reused !== undefined) {
-      const beganAt = this.#clock.monotonic();
+      const handedOverAt = this.#clock.monotonic();
       try {
         return await this.#post(reused, exchange, patience, phases, timings);
       } catch (thrown) {
-        const wasIdle = isEarlyClose(thrown) && this.#clock.monotonic() - beganAt < idleCloseMs;
-        if (this.#pool.isClosed || !wasIdle) throw thrown;
+        // The other side may close an idle connection in the very moment that it is used again.
+        if (this.#pool.isClosed || !(thrown instanceof ExchangeError)) throw thrown;
+        if (!decideToRepeat(thrown, this.#clock.monotonic() - handedOverAt)) throw thrown;
       }
     }
     const connected = await this.#connect(target, patience.signal, phases);
@@ -256,10 +253,6 @@ export class EgressGuard {
 
 function refusedVerdict(url: string, refusal: Refusal, addresses: readonly string[]): EgressVerdict {
   return { url, verdict: 'refused', stage: refusal.stage, reason: refusal.reason, addresses };
-}
-
-function isEarlyClose(thrown: unknown): boolean {
-  return thrown instanceof ExchangeError && thrown.message === closedEarly;
 }
 
 function refusedOutcome(

@@ -10,6 +10,7 @@ import {
   headersTooLong,
   maxHeaderBytes,
   notHttp,
+  type RequestFate,
 } from './connection.ts';
 import type { Patience } from './patience.ts';
 import { maxLifeMs } from './pool.ts';
@@ -69,7 +70,9 @@ export class Http1Connection implements Connection {
         if ('answer' in ending) resolve(ending.answer);
         else reject(ending.error);
       });
-      this.#client.dispatch({ method: 'POST', path, headers, body }, new AnswerHandler(collector));
+      const readBefore = this.#socket.bytesRead;
+      const fate = (): RequestFate => (this.#socket.bytesRead === readBefore ? 'silent' : 'unknown');
+      this.#client.dispatch({ method: 'POST', path, headers, body }, new AnswerHandler(collector, fate));
     });
   }
 
@@ -90,9 +93,11 @@ export class Http1Connection implements Connection {
 /** What undici calls as an answer comes. */
 class AnswerHandler implements Dispatcher.DispatchHandler {
   readonly #collector: AnswerCollector;
+  readonly #fate: () => RequestFate;
 
-  constructor(collector: AnswerCollector) {
+  constructor(collector: AnswerCollector, fate: () => RequestFate) {
     this.#collector = collector;
+    this.#fate = fate;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -116,7 +121,7 @@ class AnswerHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#collector.fail(new ExchangeError(exchangeText(error), error));
+    this.#collector.fail(new ExchangeError(exchangeText(error), this.#fate(), error));
   }
 }
 

@@ -11,6 +11,7 @@ import {
   headersTooLong,
   maxHeaderBytes,
   notHttp,
+  type RequestFate,
 } from './connection.ts';
 import type { Patience } from './patience.ts';
 import type { Target } from './target.ts';
@@ -27,6 +28,8 @@ export class Http2Connection implements Connection {
   readonly #onClose: () => void;
   #isOpen = true;
   #isBusy = false;
+  /** The last stream that a goodbye of the other side counts in. */
+  #lastStream: number | undefined;
 
   constructor(socket: TLSSocket, target: Target, address: string, openedAt: number, onClose: () => void) {
     this.target = target;
@@ -42,7 +45,8 @@ export class Http2Connection implements Connection {
       maxHeaderListPairs: maxHeaderBytes / headerOverheadBytes,
     });
     // Whoever says goodbye gets no further request; what is under way may end.
-    this.#session.on('goaway', () => {
+    this.#session.on('goaway', (_code, lastStream) => {
+      this.#lastStream = lastStream;
       this.#close();
       if (!this.#isBusy) void this.destroy();
     });
@@ -67,9 +71,10 @@ export class Http2Connection implements Connection {
       });
       if (collector.isOver) return;
       try {
-        collect(this.#request(exchange), collector);
+        const stream = this.#request(exchange);
+        collect(stream, collector, () => this.#fate(stream));
       } catch (thrown) {
-        collector.fail(new ExchangeError(closedEarly, toError(thrown)));
+        collector.fail(new ExchangeError(closedEarly, 'unprocessed', toError(thrown)));
       }
     });
   }
@@ -78,6 +83,15 @@ export class Http2Connection implements Connection {
     this.#close();
     // Destroys the socket too; whoever destroys that as well leaves it half open.
     this.#session.destroy();
+  }
+
+  /** Of a request whose stream has closed without a word of an answer. */
+  #fate({ id = 0, rstCode }: ClientHttp2Stream): RequestFate {
+    // Both promise that nothing was done (RFC 9113, 8.7).
+    const isLeftOut = this.#lastStream !== undefined && id > this.#lastStream;
+    if (isLeftOut || rstCode === constants.NGHTTP2_REFUSED_STREAM) return 'unprocessed';
+    // Whoever resets one stream, or counts it in, has seen it.
+    return this.#isOpen || this.#lastStream !== undefined ? 'unknown' : 'silent';
   }
 
   #request({ path, headers, body }: Exchange): ClientHttp2Stream {
@@ -100,9 +114,13 @@ export class Http2Connection implements Connection {
   }
 }
 
-function collect(stream: ClientHttp2Stream, collector: AnswerCollector): void {
+function collect(stream: ClientHttp2Stream, collector: AnswerCollector, fate: () => RequestFate): void {
   let failure: Error | undefined;
   let hasEnded = false;
+  let hasBegun = false;
+  stream.on('headers', () => {
+    hasBegun = true;
+  });
   stream.on('response', ({ ':status': status = 0, ...headers }) =>
     collector.begin(status, flatHeaders(headers)),
   );
@@ -116,7 +134,11 @@ function collect(stream: ClientHttp2Stream, collector: AnswerCollector): void {
   // A stream that is reset ends as well; only here is it known how.
   stream.on('close', () => {
     if (hasEnded && stream.rstCode === constants.NGHTTP2_NO_ERROR) collector.finish();
-    else collector.fail(new ExchangeError(exchangeText(stream, failure), failure));
+    else {
+      const text = exchangeText(stream, failure);
+      const isUnanswered = !hasBegun && text === closedEarly;
+      collector.fail(new ExchangeError(text, isUnanswered ? fate() : 'unknown', failure));
+    }
   });
 }
 

@@ -64,3 +64,8 @@ export function matchesAddress(rule: OperatorRule, address: string, port: number
   if (rule.kind !== 'range' || (rule.port !== undefined && rule.port !== port)) return false;
   return isIP(address) !== 0 && inCidr(address, rule.cidr);
 }
+
+/** Whether a rule for addresses is narrow enough to mean the IPv4 addresses that IPv6 ones carry: a /96 at least. */
+export function namesWhatIsCarried(rule: OperatorRule): boolean {
+  return rule.kind === 'range' && (rule.cidr.bytes.length === 4 || rule.cidr.bits >= 96);
+}

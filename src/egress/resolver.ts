@@ -68,8 +68,12 @@ export class Resolver {
   async #ask(name: string): Promise<readonly string[]> {
     // One for each question: cancelling it cancels nothing else.
     const servers = this.#servers.length > 0 ? this.#servers : getServers();
-    // A server that is silent must leave time to ask the next.
-    const resolver = new DnsResolver({ timeout: Math.floor(timeoutMs / (servers.length + 1)), tries: 1 });
+    // A server that is silent must leave time to ask the next, and each is asked twice: datagrams get lost. The
+    // second time it is given twice as long.
+    const resolver = new DnsResolver({
+      timeout: Math.floor(timeoutMs / (3 * Math.max(1, servers.length))),
+      tries: 2,
+    });
     if (this.#servers.length > 0) resolver.setServers(this.#servers);
     let late = false;
     const cancel = this.#clock.after(timeoutMs, () => {

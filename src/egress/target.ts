@@ -1,8 +1,15 @@
 import { isIP } from 'node:net';
 import { parseUrl } from '../base/url.ts';
-import { addressFault, carriedIpv4, isMapped, normalAddress, standsForIpv4 } from './address-policy.ts';
+import {
+  addressFault,
+  carriedFault,
+  carriedIpv4,
+  isMapped,
+  normalAddress,
+  standsForIpv4,
+} from './address-policy.ts';
 import { isLoopbackName, loopbackAddresses, nameFault, nameFormFault } from './name-policy.ts';
-import { matchesAddress, matchesName, type OperatorRule } from './operator-rules.ts';
+import { matchesAddress, matchesName, namesWhatIsCarried, type OperatorRule } from './operator-rules.ts';
 import type { EgressPolicy } from './policy.ts';
 import { portFault } from './port-policy.ts';
 import { textFault } from './text.ts';
@@ -98,7 +105,10 @@ function nameRefusal({ host, port, isLiteral }: Target, policy: EgressPolicy): R
   const fault = nameFault(host);
   if (fault === undefined) return undefined;
   if (isLoopbackName(host))
-    return refusal('name', `${fault}${allowing([host, ...loopbackAddresses.map(entryFor)])}`);
+    return refusal(
+      'name',
+      `${fault}${allowing([host, ...loopbackAddresses.map(entryFor)], 'it and its addresses')}`,
+    );
   return refusal(
     'name',
     `${fault}${allowing([host])}, and its addresses in the same way if they are not public`,
@@ -125,19 +135,25 @@ type AddressVerdict =
 function judgeAddress(address: string, port: number, policy: EgressPolicy): AddressVerdict {
   const { allow, deny, nat64 } = policy;
   const forms = formsOf(address, policy);
+  const disguised = standsForIpv4(address);
   const speaksOf = (rule: OperatorRule, addresses: readonly string[]): boolean =>
     addresses.some((form) => matchesAddress(rule, form, port));
-  const disguised = deny.length === 0 ? [] : standsForIpv4(address);
   const denied = deny.find((rule) => speaksOf(rule, forms) || speaksOf(rule, disguised));
   if (denied !== undefined)
     return { ok: false, isFinal: true, fault: `, which is denied by --egress-deny ${denied.text}` };
-  // Dialling one dials IPv4, whatever range of IPv6 somebody allowed.
+  // A range of IPv6 that happens to hold them says nothing about the IPv4 addresses that would be dialled.
   if (isMapped(address))
     return { ok: false, isFinal: true, fault: ' (mapped IPv4): write the IPv4 address instead' };
-  if (allow.some((rule) => allowsAddress(rule, address, port, policy))) return { ok: true };
   const fault = addressFault(address, nat64);
   if (fault === undefined) return { ok: true };
-  return { ok: false, isFinal: false, fault: ` (${fault})` };
+  const allowing = allow.filter((rule) => allowsAddress(rule, address, port, policy));
+  if (allowing.length === 0) return { ok: false, isFinal: false, fault: ` (${fault})` };
+  if (allowing.some(namesWhatIsCarried)) return { ok: true };
+  const smuggled = [...new Set([...forms.slice(1), ...disguised])].filter(
+    (four) => !allow.some((rule) => matchesAddress(rule, four, port)),
+  );
+  const hidden = carriedFault(address, smuggled);
+  return hidden === undefined ? { ok: true } : { ok: false, isFinal: false, fault: ` (${hidden})` };
 }
 
 /** The address, and behind the operator's NAT64 prefix the IPv4 address that it carries. */
@@ -151,9 +167,9 @@ function allowsAddress(rule: OperatorRule, address: string, port: number, policy
 }
 
 /** `; allow it with --egress-allow …`: works when it is added as it stands. */
-function allowing(entries: readonly string[]): string {
+function allowing(entries: readonly string[], what = entries.length === 1 ? 'it' : 'them'): string {
   const flags = entries.map((entry) => `--egress-allow ${entry}`).join(' ');
-  return `; allow ${entries.length === 1 ? 'it' : 'them'} with ${flags}`;
+  return `; allow ${what} with ${flags}`;
 }
 
 /** The entry that allows one address. */

@@ -7,6 +7,8 @@ import type { Health } from './verdict.ts';
 
 const maxUnderWay = 256;
 const maxUnderWayPerLane = 16;
+/** Kept for origins with nothing under way: a few origins that hang take up all the others. */
+const reserved = 64;
 
 /** How often wall time is compared with the monotonic clock: a machine that slept, a clock that was set. */
 const clockCheckMs = 60_000;
@@ -32,7 +34,7 @@ interface Waiting {
 export class Agenda {
   readonly #clock: Clock;
   readonly #onDue: () => void;
-  readonly #queue = new FairQueue({ total: maxUnderWay, perLane: maxUnderWayPerLane });
+  readonly #queue = new FairQueue({ total: maxUnderWay, perLane: maxUnderWayPerLane, reserved });
   readonly #waiting = new Map<string, Waiting>();
   readonly #delayed = new DelayHeap<string>();
   readonly #origins = new Origins();

@@ -3,6 +3,11 @@ export interface FairQueueOptions {
   readonly total: number;
   /** How many of one lane, unless `setLimit` says less. */
   readonly perLane: number;
+  /**
+   * How many of `total` only a lane takes that has nothing under way: lanes that hang, however many keys they have,
+   * leave them to the others. Default: none.
+   */
+  readonly reserved?: number;
 }
 
 interface Lane {
@@ -21,6 +26,8 @@ export class FairQueue {
   readonly #lanes = new Map<string, Lane>();
   /** Lanes that could give a key now, the one whose turn it is first. */
   readonly #turns = new Set<string>();
+  /** Those of them that have nothing under way. */
+  readonly #idleTurns = new Set<string>();
   #underWay = 0;
   #waiting = 0;
 
@@ -59,9 +66,12 @@ export class FairQueue {
 
   /** The next key, which is then under way until `done`; undefined when none may go now. */
   take(): { readonly lane: string; readonly key: string } | undefined {
-    if (this.#underWay >= this.#options.total) return undefined;
-    for (const lane of this.#turns) {
+    const { total, reserved = 0 } = this.#options;
+    if (this.#underWay >= total) return undefined;
+    for (const lane of this.#underWay < total - reserved ? this.#turns : this.#idleTurns) {
+      // Behind the others, if it has more.
       this.#turns.delete(lane);
+      this.#idleTurns.delete(lane);
       const state = this.#lane(lane);
       for (const key of state.waiting) {
         state.waiting.delete(key);
@@ -100,8 +110,11 @@ export class FairQueue {
   /** Gives the lane a turn, or takes it away; forgets a lane that is as good as new. */
   #settle(name: string): void {
     const lane = this.#lane(name);
-    if (lane.waiting.size > 0 && lane.underWay < lane.limit) this.#turns.add(name);
+    const mayGo = lane.waiting.size > 0 && lane.underWay < lane.limit;
+    if (mayGo) this.#turns.add(name);
     else this.#turns.delete(name);
+    if (mayGo && lane.underWay === 0) this.#idleTurns.add(name);
+    else this.#idleTurns.delete(name);
     if (lane.waiting.size === 0 && lane.underWay === 0 && lane.limit === this.#options.perLane)
       this.#lanes.delete(name);
   }

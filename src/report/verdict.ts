@@ -56,9 +56,15 @@ export function judge(outcome: SendOutcome, nowMs: number): Verdict {
   }
 }
 
+/** 501 and 505 speak of the request: they make no origin sick, and none well. */
+function healthOf(status: number): Health {
+  if (status === 501 || status === 505) return 'unknown';
+  return status >= 500 ? 'sick' : 'well';
+}
+
 function judgeAnswer(status: number, headers: Readonly<Record<string, string>>, nowMs: number): Verdict {
   const message = `answered ${status}${STATUS_CODES[status] === undefined ? '' : ` ${STATUS_CODES[status]}`}`;
-  const health = status >= 500 && status !== 501 && status !== 505 ? 'sick' : 'well';
+  const health = healthOf(status);
   if (status >= 200 && status < 300) return { kind: 'delivered', health, message };
   if (status >= 300 && status < 400)
     return { kind: 'retry', reason: 'Redirect', message: `${message}; redirects are not followed`, health };

@@ -351,13 +351,48 @@ describe('a connection', () => {
 
   test('that the receiver has closed meanwhile costs no attempt', async () => {
     const receiver = await house.receiver();
-    const { post } = house.door({ caPem: receiver.caPem });
+    const { post } = house.door({ caPem: receiver.caPem }, new ManualClock());
     for (let round = 1; round <= 5; round += 1) {
       expect(await post(receiver.origin)).toMatchObject({ kind: 'answered', status: 200 });
       expect(receiver.accepts).toBe(round);
       receiver.dropConnections();
       if (round > 2) await receiver.drained();
     }
+  });
+
+  test('that breaks while the receiver may be at work is not followed by the same message', async () => {
+    const clock = new ManualClock();
+    const receiver = await house.receiver({
+      answer: ({ path }, response) => {
+        if (path === '/') return void response.end();
+        clock.advance(1_500);
+        response.destroy();
+      },
+    });
+    const { post } = house.door({ caPem: receiver.caPem }, clock);
+    await post(receiver.origin);
+    expect(await post(`${receiver.origin}/work`)).toMatchObject({ kind: 'failed', reason: 'Reset' });
+    expect(receiver.requests.map(({ path }) => path)).toEqual(['/', '/work']);
+    await receiver.drained();
+  });
+
+  test.each([
+    ['more than 16 KiB of headers', `HTTP/1.1 200 OK\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`],
+    ['what is not HTTP', 'SSH-2.0-OpenSSH_9.6\r\n'],
+    ['half a head', 'HTTP/1.1 200 OK\r\nx: '],
+    ['a hint', 'HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n'],
+  ])('that breaks with %s is not followed by the same message', async (_what, text) => {
+    const receiver = await house.receiver({
+      answer: ({ path }, response) => {
+        if (path === '/') return void response.end();
+        response.socket?.end(text);
+      },
+    });
+    const { post } = house.door({ caPem: receiver.caPem }, new ManualClock());
+    await post(receiver.origin);
+    expect(await post(`${receiver.origin}/work`)).toMatchObject({ kind: 'failed', reason: 'Reset' });
+    expect(receiver.requests.map(({ path }) => path)).toEqual(['/', '/work']);
+    await receiver.drained();
   });
 
   test('is not used again when the receiver says so', async () => {

@@ -98,6 +98,18 @@ const frame = (type: number, flags: number, stream: number, payload: Buffer): Bu
   head.writeUInt32BE(stream, 5);
   return Buffer.concat([head, payload]);
 };
+/** The streams that whole HEADERS frames in `bytes` open; the preface of a connection is passed over. */
+function newStreams(bytes: Buffer, known: Set<number>): number[] {
+  const opened: number[] = [];
+  let at = bytes.subarray(0, 3).toString() === 'PRI' ? 24 : 0;
+  for (; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) {
+    const stream = bytes.readUInt32BE(at + 5);
+    if (bytes[at + 3] !== 1 || known.has(stream)) continue;
+    known.add(stream);
+    opened.push(stream);
+  }
+  return opened;
+}
 const settings = frame(4, 0, 0, Buffer.alloc(0));
 /** Status 200, in the short form of HPACK. */
 const head200 = frame(1, 4, 1, Buffer.from([0x88]));
@@ -324,6 +336,50 @@ describe('HTTP/2', () => {
     expect(peer.accepts).toBe(1);
     await peer.drained();
   });
+
+  const refusedStream = frame(3, 0, 3, Buffer.from([0, 0, 0, 7]));
+  const cancelledStream = frame(3, 0, 3, Buffer.from([0, 0, 0, 8]));
+  const goodbye = (last: number, code: number) => frame(7, 0, 0, Buffer.from([0, 0, 0, last, 0, 0, 0, code]));
+  const hint = frame(1, 4, 3, literal(':status', '103'));
+
+  test.each<[what: string, workMs: number, isRepeated: boolean, say: (socket: TLSSocket) => void]>([
+    ['its stream refused, however late', 1_500, true, (socket) => socket.write(refusedStream)],
+    ['a goodbye that leaves it out, however late', 1_500, true, (socket) => socket.write(goodbye(1, 0))],
+    ['a goodbye that asks for calm', 0, false, (socket) => socket.write(goodbye(1, 11))],
+    ['a close at once', 0, true, (socket) => socket.destroy()],
+    ['a close after work', 1_500, false, (socket) => socket.destroy()],
+    ['its stream cancelled', 0, false, (socket) => socket.write(cancelledStream)],
+    ['a goodbye that counts it in', 0, false, (socket) => socket.end(goodbye(3, 0))],
+    ['a goodbye in anger that counts it in', 0, false, (socket) => socket.end(goodbye(3, 11))],
+    ['a hint and an end', 0, false, (socket) => socket.end(hint)],
+  ])(
+    'on a connection used before, after %s (%i ms), is sent again: %j',
+    async (_what, workMs, isRepeated, say) => {
+      const clock = new ManualClock();
+      let posts = 0;
+      const peer = await rawPeer((socket) => {
+        socket.write(settings);
+        const isFirst = peer.accepts === 1;
+        const streams = new Set<number>();
+        socket.on('data', (bytes: Buffer) => {
+          for (const stream of newStreams(bytes, streams)) {
+            posts += 1;
+            if (stream === 1) {
+              socket.write(frame(1, 5, stream, Buffer.from([0x89])));
+              continue;
+            }
+            if (isFirst) clock.advance(workMs);
+            say(socket);
+          }
+        });
+      });
+      const { post } = door(clock);
+      expect(await post(peer.origin)).toMatchObject({ kind: 'answered' });
+      expect(await post(peer.origin)).toMatchObject({ kind: isRepeated ? 'answered' : 'failed' });
+      expect(posts).toBe(isRepeated ? 3 : 2);
+      expect(peer.accepts).toBe(isRepeated ? 2 : 1);
+    },
+  );
 
   test('without an answer ends with the time, and the connection is closed', async () => {
     const clock = new ManualClock();

@@ -115,6 +115,9 @@ describe('the other flags', () => {
     [{ proxy: 'http://user:hunter2@proxy.example.com/path' }, '--egress-proxy: "…": '],
     [{ proxy: 'http://user:100%25%zz@proxy.example.com' }, '--egress-proxy: "…": '],
     [{ proxy: 'http://user:hunter2@proxy.example.com:port' }, '--egress-proxy: "…": '],
+    [{ proxy: 'http://user:hunter2%25%zz@proxy.example.com' }, '--egress-proxy: "…": '],
+    [{ proxy: 'http://us%er:hunter2@proxy.example.com' }, '--egress-proxy: "…": '],
+    [{ proxy: 'http://user:hunter2%ff@proxy.example.com' }, '--egress-proxy: "…": '],
   ])('are refused by name: %j', (options, beginning) => {
     const { message } = failure(options);
     expect(message.startsWith(beginning), message).toBe(true);

@@ -204,7 +204,7 @@ describe('the name of a host', () => {
     const url = 'https://localhost:8443/secret';
     const reason = reasonOf(url);
     expect(reason).toBe(
-      'blocked: localhost is a local name (.localhost); allow them with --egress-allow localhost --egress-allow 127.0.0.1/32 --egress-allow ::1/128',
+      'blocked: localhost is a local name (.localhost); allow it and its addresses with --egress-allow localhost --egress-allow 127.0.0.1/32 --egress-allow ::1/128',
     );
     const allow = [...reason.matchAll(/--egress-allow (\S+)/g)].map(([, entry = '']) => entry);
     const judged = judgeUrl(url, policy({ allow }));
@@ -341,8 +341,6 @@ describe('addresses', () => {
   });
 
   test.each([
-    '::ffff:8.8.8.8',
-    '::ffff:808:808',
     '::8.8.8.8',
     '::ffff:0:8.8.8.8',
     '64:ff9b::8.8.8.8',
@@ -360,6 +358,57 @@ describe('addresses', () => {
     // Mapped IPv4 is refused whatever is denied.
     const otherwise = address.startsWith('::ffff:8') ? 'address' : undefined;
     expect(stageOf(`https://[${address}]/`, { ...open, deny: ['8.8.4.4'] })).toBe(otherwise);
+  });
+
+  test.each(['::/0', '::/1', '::/79', '0.0.0.0/0'])(
+    'a mapped address is refused, though %s is allowed',
+    (entry) => {
+      const mapped = 'mapped IPv4): write the IPv4 address instead';
+      const options = { allow: [entry] };
+      expect(reasonOf('https://[::ffff:169.254.169.254]/', options)).toContain(mapped);
+      expect(reasonOf('https://[::ffff:8.8.8.8]/', options)).toContain(mapped);
+      expect(
+        judgeAddresses(targetOf('https://hooks.example.com/'), ['::ffff:10.1.2.3'], policy(options))?.reason,
+      ).toContain(mapped);
+    },
+  );
+
+  test('what is denied as IPv4 is said to be denied when it is mapped', () => {
+    expect(reasonOf('https://[::ffff:8.8.8.8]/', { allow: ['::/0'], deny: ['8.8.8.8'] })).toContain(
+      'denied by --egress-deny 8.8.8.8',
+    );
+  });
+
+  test.each([
+    '::169.254.169.254',
+    '::ffff:0:169.254.169.254',
+    '64:ff9b::169.254.169.254',
+    '64:ff9b:1::169.254.169.254',
+    '2002:a9fe:a9fe::1',
+    '2001:0:a9fe:a9fe:0:0:f7f7:f7f7',
+    'fd00::5efe:169.254.169.254',
+    'fd64::169.254.169.254',
+  ])('a wide range of IPv6 does not allow the refused IPv4 that %s carries', (address) => {
+    const url = `https://[${address}]/`;
+    const nat64Prefix = 'fd64::/96';
+    for (const allow of [['::/0'], ['::/0', '10.0.0.0/8']]) {
+      const reason = reasonOf(url, { allow, nat64Prefix });
+      expect(reason).toContain('(carries 169.254.169.254: 169.254.0.0/16, link-local); allow it with');
+      const [, remedy = ''] = /--egress-allow (\S+)/.exec(reason) ?? [];
+      expect(stageOf(url, { allow: [...allow, remedy], nat64Prefix })).toBeUndefined();
+    }
+    expect(stageOf(url, { allow: ['::/0', '169.254.169.254'], nat64Prefix })).toBeUndefined();
+  });
+
+  test('a wide range of IPv6 allows what carries no IPv4, or ordinary IPv4', () => {
+    const options = { allow: ['::/0'] };
+    for (const address of ['::1', 'fd00::1', 'fe80::1', '64:ff9b::8.8.8.8', '2002:808:808::1'])
+      expect(stageOf(`https://[${address}]/`, options)).toBeUndefined();
+  });
+
+  test('a range of IPv6 as narrow as IPv4 allows what it carries', () => {
+    expect(stageOf('https://[64:ff9b::10.1.2.3]/', { allow: ['64:ff9b::/96'] })).toBeUndefined();
+    expect(stageOf('https://[64:ff9b::10.1.2.3]/', { allow: ['64:ff9b::/95'] })).toBe('address');
   });
 
   test('what is denied for a port, or as IPv6, is no more than that', () => {

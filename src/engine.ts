@@ -26,6 +26,8 @@ export interface EngineOptions {
   readonly report: ReportSettings | undefined;
   /** Until when the work is ours; undefined: for as long as it runs. */
   readonly tenure?: Tenure | undefined;
+  /** What follows the store; undefined: informers of its own. */
+  readonly informers?: Informers | undefined;
   /** Where the rooms register theirs; undefined: a registry that has the process's and the store's, too. */
   readonly metrics?: Registry | undefined;
 }
@@ -52,7 +54,7 @@ export interface Engine {
 export function createEngine(options: EngineOptions): Engine {
   const { store, namespaces, clock, log, tenure } = options;
   const metrics = options.metrics ?? processMetrics(store, clock);
-  const informers = new Informers({ store, namespaces, clock, log });
+  const informers = options.informers ?? new Informers({ store, namespaces, clock, log });
   const events = new EventRecorder(store, clock, log);
   const depsOf = (room: string): RoomDeps => ({
     store,

@@ -1,8 +1,9 @@
 import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
-import { abortable } from './base/abort.ts';
+import { abortable, sleep } from './base/abort.ts';
 import { toError } from './base/errors.ts';
 import { createEngine, type Engine, type EngineOptions, processMetrics } from './engine.ts';
 import type { Runner } from './run/runner.ts';
+import { Informers, Reflectors } from './store/informer.ts';
 import { shardOf } from './store/shards/assign-shards.ts';
 import type { LeaseBook, LeaseTiming } from './store/shards/lease.ts';
 import { idle, ShardOwner } from './store/shards/shard-owner.ts';
@@ -20,11 +21,15 @@ export interface Sharding {
   readonly shards: number;
 }
 
-export interface ShardedEngineOptions extends Omit<EngineOptions, 'run' | 'tenure' | 'metrics'> {
+export interface ShardedEngineOptions
+  extends Omit<EngineOptions, 'run' | 'tenure' | 'informers' | 'metrics'> {
   /** Makes what runs Tasks, for each shard anew; undefined: the room is off. */
   readonly run: ((store: ResourceStore) => Runner) | undefined;
   readonly sharding: Sharding;
 }
+
+/** How long an event waits for this replica to take over from one that ends, in milliseconds. */
+const takeOverMs = 5_000;
 
 /**
  * An engine that shares its work with others of its kind: for each shard of namespaces that this replica holds, an
@@ -35,22 +40,31 @@ export function createShardedEngine(options: ShardedEngineOptions): Engine {
   const { store, clock, log } = options;
   const { leases: book, timing, self, shards } = sharding;
   const engines = new Map<number, Held>();
+  /** Aborts when another engine is there. */
+  let arrival = new AbortController();
+  // However many shards are held, each kind is followed once.
+  const reflectors = new Reflectors(store, options);
+  const shardOfNamespace = remembered((namespace) => shardOf(namespace, shards));
   const work = async (shard: number, tenure: Tenure, leave: AbortSignal): Promise<void> => {
-    const namespaces = options.namespaces?.filter((name) => shardOf(name, shards) === shard);
+    const concerns = (namespace: string): boolean => shardOfNamespace(namespace) === shard;
+    const namespaces = options.namespaces?.filter(concerns);
     if (namespaces?.length === 0) return idle(tenure, leave);
-    const ofShard = new ShardedStore(store, { index: shard, of: shards }, tenure);
+    const ofShard = new ShardedStore(store, concerns, tenure);
     const registry = new Registry();
     registry.setDefaultLabels({ shard: String(shard) });
     const engine = createEngine({
       ...shared,
       store: ofShard,
       namespaces,
+      informers: new Informers({ store, namespaces, clock, log, shared: { reflectors, concerns } }),
       run: options.run === undefined ? undefined : { runner: options.run(ofShard) },
       log: log.child({ shard }),
       tenure,
       metrics: registry,
     });
     engines.set(shard, { engine, registry, tenure });
+    arrival.abort();
+    arrival = new AbortController();
     try {
       await engine.run(AbortSignal.any([leave, tenure.signal]));
     } finally {
@@ -59,8 +73,17 @@ export function createShardedEngine(options: ShardedEngineOptions): Engine {
   };
   const owner = new ShardOwner({ book, self, timing, shards, clock, log, work });
   const metrics = processMetrics(store, clock);
-  ownerMetrics(metrics, owner);
+  shardMetrics(metrics, shards, owner);
 
+  /** Events go to whoever holds the work: all of it, as spawning is not divided. */
+  const ingest: NonNullable<Engine['ingest']> = async (event, signal) => {
+    if (engines.size === 0) {
+      await sleep(takeOverMs, AbortSignal.any([signal, arrival.signal]), clock).catch(() => {});
+    }
+    const [held] = engines.values();
+    if (held?.engine.ingest !== undefined) return held.engine.ingest(event, signal);
+    return { status: 503, body: { error: 'another replica takes the events: send it again' } };
+  };
   let hasStarted = false;
   const started = async (signal: AbortSignal): Promise<void> => {
     await abortable(owner.looked(), signal);
@@ -69,7 +92,7 @@ export function createShardedEngine(options: ShardedEngineOptions): Engine {
   };
   return {
     metrics: { contentType: metrics.contentType, metrics: () => allMetrics(metrics, engines) },
-    ingest: options.spawn ? (event, signal) => ingest(engines, event, signal) : undefined,
+    ingest: options.spawn ? ingest : undefined,
     started,
     async readiness(signal) {
       const waitingFor: string[] = [];
@@ -89,6 +112,16 @@ export function createShardedEngine(options: ShardedEngineOptions): Engine {
   };
 }
 
+/** A function of a namespace that is not computed twice. */
+function remembered<T>(of: (namespace: string) => T): (namespace: string) => T {
+  const known = new Map<string, T>();
+  return (namespace) => {
+    const value = known.get(namespace) ?? of(namespace);
+    known.set(namespace, value);
+    return value;
+  };
+}
+
 /** The engine of a shard that is held. */
 interface Held {
   readonly engine: Engine;
@@ -105,17 +138,17 @@ async function startedOrLost({ engine, tenure }: Held, signal: AbortSignal): Pro
   }
 }
 
-/** Events go to whoever holds the work: all of it, as spawning is not divided. */
-async function ingest(
-  engines: ReadonlyMap<number, Held>,
-  ...[event, signal]: Parameters<NonNullable<Engine['ingest']>>
-): ReturnType<NonNullable<Engine['ingest']>> {
-  const [held] = engines.values();
-  if (held?.engine.ingest !== undefined) return held.engine.ingest(event, signal);
-  return { status: 503, body: { error: 'another replica takes the events: send it again' } };
-}
-
-function ownerMetrics(registry: Registry, owner: ShardOwner): void {
+/** Registers what is told of the shards. */
+export function shardMetrics(
+  registry: Registry,
+  shards: number,
+  owner: Pick<ShardOwner, 'held' | 'transitions'>,
+): void {
+  new Gauge({
+    name: 'telos_shards',
+    help: 'Shards in which the namespaces are divided among all replicas.',
+    registers: [registry],
+  }).set(shards);
   new Gauge({
     name: 'telos_shards_held',
     help: 'Shards of namespaces that this replica works on.',

@@ -56,7 +56,7 @@ export function portNumber(value: string): number {
   return port;
 }
 
-/** The most shards that there may be: each is followed by a watch of its own. */
+/** The most shards that there may be: each has an engine and a Lease that is renewed every few seconds. */
 const maxShards = 64;
 
 /** Reads a number of shards. */

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../base/json.ts';
 import { isStoreError, type StoreError } from '../errors.ts';
-import type { ListWatch } from '../informer.ts';
+import type { ListWatch } from '../reflector.ts';
 import type { CallOptions, Change, Key } from '../store.ts';
 import type { ApiServer } from './api-server.ts';
 import { PageSizes } from './page-sizes.ts';

@@ -15,7 +15,7 @@ const pageSize = 500;
 
 const Spec = z.object({
   holderIdentity: z.string().nullish(),
-  leaseDurationSeconds: z.number().positive().max(86_400).nullish(),
+  leaseDurationSeconds: z.number().nonnegative().nullish(),
   leaseTransitions: z.number().nullish(),
 });
 const Annotations = z.object({ [shardsAnnotation]: z.string().optional() });

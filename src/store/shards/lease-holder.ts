@@ -110,7 +110,9 @@ export class LeaseHolder {
     if (!this.tenure.isHeld) return false;
     const begun = momentOf(clock);
     try {
-      this.#lease = await within(timing.callMs, clock, (signal) => book.replace(this.#lease, { signal }));
+      // Whatever a person made of it meanwhile, others go by what this replica goes by.
+      const renewed = { ...this.#lease, durationMs: timing.durationMs };
+      this.#lease = await within(timing.callMs, clock, (signal) => book.replace(renewed, { signal }));
       this.tenure.renew(begun);
       return true;
     } catch (thrown) {

@@ -11,14 +11,7 @@ import type {
   WatchOptions,
   WriteOptions,
 } from '../store.ts';
-import { shardOf } from './assign-shards.ts';
 import type { Tenure } from './tenure.ts';
-
-export interface Shard {
-  readonly index: number;
-  /** In how many the namespaces are divided. */
-  readonly of: number;
-}
 
 /**
  * What of a store belongs to one shard, for as long as the shard is ours: lists and watches show its namespaces only;
@@ -26,12 +19,13 @@ export interface Shard {
  */
 export class ShardedStore implements ResourceStore {
   readonly #store: ResourceStore;
-  readonly #shard: Shard;
+  readonly #has: (namespace: string) => boolean;
   readonly #tenure: Tenure;
 
-  constructor(store: ResourceStore, shard: Shard, tenure: Tenure) {
+  /** `has`: whether a namespace belongs to the shard. */
+  constructor(store: ResourceStore, has: (namespace: string) => boolean, tenure: Tenure) {
     this.#store = store;
-    this.#shard = shard;
+    this.#has = has;
     this.#tenure = tenure;
   }
 
@@ -86,10 +80,6 @@ export class ShardedStore implements ResourceStore {
 
   /** The store is others', too: whoever opened it closes it. */
   async close(): Promise<void> {}
-
-  #has(namespace: string): boolean {
-    return shardOf(namespace, this.#shard.of) === this.#shard.index;
-  }
 
   #while<O extends CallOptions>(options: O | undefined): O {
     const { signal: over } = this.#tenure;

@@ -1,4 +1,4 @@
-import type { Lease } from './lease.ts';
+import { isLetGo, type Lease } from './lease.ts';
 
 /** What a replica knows of one shard. */
 export interface ShardView {
@@ -7,9 +7,9 @@ export interface ShardView {
   readonly desired: string | undefined;
   /** Whether this replica works on it. */
   readonly isMine: boolean;
-  /** Its Lease; undefined when there is none yet. */
+  /** Its Lease; undefined when there is none. */
   readonly lease: Lease | undefined;
-  /** For how long we have seen the Lease unchanged, by our own monotonic clock. */
+  /** For how long we have seen the Lease unchanged, or missing, by our own monotonic clock. */
   readonly unchangedMs: number;
   /** How long a Lease lasts, as this replica was told. */
   readonly durationMs: number;
@@ -18,11 +18,14 @@ export interface ShardView {
 /** `leave`: drain, then let go. */
 export type ShardStep = 'keep' | 'leave' | 'take' | 'wait';
 
-/** What to do about a shard. No clock but our own is looked at. */
+/**
+ * What to do about a shard. No clock but our own is looked at. A Lease that somebody deleted or emptied may have a
+ * holder who does not know yet: only one that was let go is taken at once.
+ */
 export function decideShard(view: ShardView): ShardStep {
   const { self, desired, isMine, lease } = view;
   if (isMine) return desired === self ? 'keep' : 'leave';
   if (desired !== self) return 'wait';
-  if (lease?.holder === undefined || lease.holder === self) return 'take';
-  return view.unchangedMs >= Math.max(lease.durationMs, view.durationMs) ? 'take' : 'wait';
+  if (lease !== undefined && (isLetGo(lease) || lease.holder === self)) return 'take';
+  return view.unchangedMs >= Math.max(lease?.durationMs ?? 0, view.durationMs) ? 'take' : 'wait';
 }

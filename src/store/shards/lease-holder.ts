@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { toError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { isStoreError } from '../errors.ts';
-import type { Lease, LeaseBook, LeaseDraft, LeaseTiming } from './lease.ts';
+import { type Lease, type LeaseBook, type LeaseDraft, type LeaseTiming, letGoMs } from './lease.ts';
 import { LeaseTenure, momentOf } from './tenure.ts';
 
 export interface LeaseHolderOptions {
@@ -27,6 +27,8 @@ export class LeaseHolder {
   #lease: Lease;
   /** False once somebody else is known to have it. */
   #isOurs = true;
+  /** Whether the present trouble has been told. */
+  #complained = false;
   readonly #stopped = new AbortController();
   readonly #renewing: Promise<void>;
 
@@ -76,7 +78,7 @@ export class LeaseHolder {
     this.tenure.end('it was given up');
     if (!this.#isOurs) return;
     try {
-      const free = { ...this.#lease, holder: undefined };
+      const free = { ...this.#lease, holder: undefined, durationMs: letGoMs };
       await within(timing.callMs, clock, (signal) => book.replace(free, { signal }));
     } catch (thrown) {
       // It runs out by itself, or is another's by now.
@@ -114,13 +116,15 @@ export class LeaseHolder {
       const renewed = { ...this.#lease, durationMs: timing.durationMs };
       this.#lease = await within(timing.callMs, clock, (signal) => book.replace(renewed, { signal }));
       this.tenure.renew(begun);
+      this.#complained = false;
       return true;
     } catch (thrown) {
       if (stopped.aborted) return false;
-      log.warn('renewing a Lease will be tried again', {
+      log[this.#complained ? 'debug' : 'warn']('renewing a Lease will be tried again', {
         lease: this.#lease.name,
         error: toError(thrown).message,
       });
+      this.#complained = true;
       if (isStoreError(thrown, 'NotFound')) this.#isLost('its Lease was deleted');
       else if (isStoreError(thrown, 'Conflict')) await this.#lookAgain();
       return false;

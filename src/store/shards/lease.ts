@@ -15,6 +15,14 @@ export interface Lease {
   readonly version: string;
 }
 
+/** How long a Lease says that it lasts when its holder has let it go, in milliseconds. */
+export const letGoMs = 1_000;
+
+/** Whether its holder has let it go, with nothing under way. One that somebody else emptied says otherwise. */
+export function isLetGo({ holder, durationMs }: Lease): boolean {
+  return holder === undefined && durationMs <= letGoMs;
+}
+
 /** A Lease that is to be written. */
 export type LeaseDraft = Omit<Lease, 'version'>;
 
@@ -27,7 +35,7 @@ export interface LeaseBook {
   /** Undefined when there is none of that name. */
   get(name: string, options: CallOptions): Promise<Lease | undefined>;
   create(draft: LeaseDraft, options: CallOptions): Promise<Lease>;
-  /** Replaces that version and no other. */
+  /** Replaces that version and no other; one that was deleted may be made anew. */
   replace(lease: Lease, options: CallOptions): Promise<Lease>;
   /** Removes it; one that is gone is fine. */
   remove(name: string, options: CallOptions): Promise<void>;

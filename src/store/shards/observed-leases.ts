@@ -6,12 +6,19 @@ import type { Lease } from './lease.ts';
  */
 export class ObservedLeases {
   readonly #seen = new Map<string, { readonly lease: Lease; readonly changedAt: number }>();
+  /** When those were first missed that were there before. */
+  readonly #missedAt = new Map<string, number>();
+  #firstLookAt: number | undefined;
 
   /** Takes in a list of all Leases that was answered at that moment, in monotonic milliseconds. */
   observe(leases: readonly Lease[], answeredAt: number): void {
+    this.#firstLookAt ??= answeredAt;
     const names = new Set(leases.map(({ name }) => name));
-    for (const name of this.#seen.keys()) if (!names.has(name)) this.#seen.delete(name);
+    for (const name of this.#seen.keys()) {
+      if (!names.has(name) && this.#seen.delete(name)) this.#missedAt.set(name, answeredAt);
+    }
     for (const lease of leases) {
+      this.#missedAt.delete(lease.name);
       const before = this.#seen.get(lease.name);
       if (before?.lease.version === lease.version) continue;
       this.#seen.set(lease.name, { lease, changedAt: answeredAt });
@@ -22,10 +29,10 @@ export class ObservedLeases {
     return this.#seen.get(name)?.lease;
   }
 
-  /** For how long it has been seen unchanged, in milliseconds; 0 for one that was not seen. */
+  /** For how long it has been seen unchanged, or seen to be missing, in milliseconds. */
   unchangedMs(name: string, now: number): number {
-    const seen = this.#seen.get(name);
-    return seen === undefined ? 0 : now - seen.changedAt;
+    const since = this.#seen.get(name)?.changedAt ?? this.#missedAt.get(name) ?? this.#firstLookAt;
+    return since === undefined ? 0 : now - since;
   }
 
   names(): Iterable<string> {

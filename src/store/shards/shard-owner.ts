@@ -48,7 +48,7 @@ interface Held {
  * Shares the shards with the other replicas. Each has a Lease of its own as a member; which member should hold which
  * shard follows from who is alive.
  *
- * S1. A shard is taken only when its Lease is free, or was seen unchanged for its whole duration.
+ * S1. A shard is taken only when its Lease was let go, or was seen unchanged, or missing, for its whole duration.
  * S2. Work on a shard begins with the tenure of its Lease, and nothing of it is under way when the Lease is let go.
  * S3. A shard that should be another's is drained and let go; nobody takes one that should not be his.
  */

@@ -51,8 +51,9 @@ export class LeaseWorld {
     const before = this.#leases.get(draft.name);
     if (draft.version === undefined && before !== undefined)
       throw new StoreError('AlreadyExists', 'is there');
-    if (draft.version !== undefined && before === undefined) throw new StoreError('NotFound', 'is gone');
-    if (draft.version !== before?.version) throw new StoreError('Conflict', 'there is a newer one');
+    // As an API server has it: to replace a Lease that is gone makes it anew.
+    if (before !== undefined && draft.version !== before.version)
+      throw new StoreError('Conflict', 'there is a newer one');
     this.#version += 1;
     const lease = { ...draft, version: String(this.#version) };
     this.#leases.set(draft.name, lease);

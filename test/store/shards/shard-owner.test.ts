@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Lease } from '../../../src/store/shards/lease.ts';
 import { LeaseWorld, type Replica, randomOf } from './lease-world.ts';
 
 const shards = 4;
@@ -70,6 +71,24 @@ describe('replicas that share shards', () => {
     expect(heldBy(replicas)).toEqual([0, 2]);
     await world.pass(7_500);
     expect(heldBy(replicas)).toEqual([0, shards]);
+  });
+
+  it.each([
+    ['deletes', (world: LeaseWorld, { name }: Lease) => world.remove(name)],
+    ['empties', (world: LeaseWorld, lease: Lease) => void world.write({ ...lease, holder: undefined })],
+  ])('are not two at one shard when somebody %s all Leases', async (_what, edit) => {
+    const { world, replicas } = startWorld(3);
+    await world.pass(15_000);
+    const alone = (): void =>
+      expect(Math.max(...believers(replicas).map((by) => by.length))).toBeLessThanOrEqual(1);
+    // One is cut off, so that it cannot know.
+    const [first] = replicas;
+    if (first !== undefined) first.isCutOff = true;
+    for (const lease of world.leases.values()) edit(world, lease);
+    await world.pass(6_000, alone);
+    if (first !== undefined) first.isCutOff = false;
+    await world.pass(30_000, alone);
+    expect(believers(replicas).map(({ length }) => length)).toEqual([1, 1, 1, 1]);
   });
 
   it('know that a shard is lost in the very moment in which they wake', async () => {

@@ -122,11 +122,12 @@ function shardingOf(flags: UpFlags, context: CommandContext): ShardingOptions | 
   if (context.options.store.kind === 'sqlite') {
     throw new UsageError('a file has one engine', '--shards', 'use it with --store kubernetes');
   }
-  if (shards > 1 && roomsOf(flags, context).spawn) {
+  const { spawn, run } = roomsOf(flags, context);
+  if (shards > 1 && (spawn || run)) {
     throw new UsageError(
-      'events come to one replica, so spawning is not divided',
+      'only telling hooks is divided: one replica takes the events and runs the Tasks',
       '--shards',
-      'use --shards 1 with --spawn, and a second engine with --report and more shards',
+      'use --shards 1 with --spawn or --run',
     );
   }
   if (durationMs < leaseBounds.leastMs || durationMs > leaseBounds.mostMs) {

@@ -30,6 +30,15 @@ export class LeaseWorld {
     return this.#leases;
   }
 
+  /** Whoever reads and writes them at once. */
+  readonly book: LeaseBook = {
+    list: async () => [...this.#leases.values()],
+    get: async (name) => this.#leases.get(name),
+    create: async (draft) => this.write(draft),
+    replace: async (lease) => this.write(lease),
+    remove: async (name) => this.remove(name),
+  };
+
   join(options: Omit<ReplicaOptions, 'world'>): Replica {
     const replica = new Replica({ ...options, world: this });
     this.#replicas.push(replica);

@@ -58,6 +58,7 @@ export function createShardedEngine(options: ShardedEngineOptions): Engine {
       namespaces,
       informers: new Informers({ store, namespaces, clock, log, shared: { reflectors, concerns } }),
       run: options.run === undefined ? undefined : { runner: options.run(ofShard) },
+      report: options.report && { ...options.report, sweeps: sweepsOf(shard, namespaces, ofShard, tenure) },
       log: log.child({ shard }),
       tenure,
       metrics: registry,
@@ -70,6 +71,16 @@ export function createShardedEngine(options: ShardedEngineOptions): Engine {
     } finally {
       engines.delete(shard);
     }
+  };
+  /** Old Deliveries are looked for once, not once for each shard. */
+  const sweepsOf = (
+    shard: number,
+    namespaces: readonly string[] | undefined,
+    ofShard: ResourceStore,
+    tenure: Tenure,
+  ): ResourceStore | false => {
+    if (namespaces !== undefined) return ofShard;
+    return shard === 0 && new ShardedStore(store, () => true, tenure);
   };
   const owner = new ShardOwner({ book, self, timing, shards, clock, log, work });
   const metrics = processMetrics(store, clock);

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Kind } from '../../src/api/kinds.ts';
-import { systemClock } from '../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { EgressGuard } from '../../src/egress/guard.ts';
 import { parseEgressPolicy } from '../../src/egress/policy.ts';
@@ -9,11 +9,12 @@ import { createShardedEngine } from '../../src/sharded-engine.ts';
 import { assignShards, shardOf } from '../../src/store/shards/assign-shards.ts';
 import { leaseTiming, letGoMs } from '../../src/store/shards/lease.ts';
 import type { ResourceStore, WatchEvent, WatchOptions } from '../../src/store/store.ts';
+import { deliveryOf } from '../report/fixtures.ts';
 import { spawnerDraft } from '../spawn/fixtures.ts';
 import { taskDraft } from '../store/contract.ts';
 import { LeaseWorld } from '../store/shards/lease-world.ts';
 import { temporaryStore } from '../support/temporary-store.ts';
-import { until } from '../support/until.ts';
+import { until, untilGone } from '../support/until.ts';
 
 let store: ResourceStore;
 let closeStore: () => Promise<void>;
@@ -39,6 +40,7 @@ afterEach(async () => {
 interface ReplicaOptions {
   readonly of?: ResourceStore;
   readonly shards: number;
+  readonly clock?: Clock;
   readonly spawn?: boolean;
   readonly signal?: AbortSignal;
 }
@@ -46,11 +48,11 @@ interface ReplicaOptions {
 /** Runs a replica over the store and the Leases that all share. */
 function replica(
   self: string,
-  { of = store, shards, spawn = false, signal = ending.signal }: ReplicaOptions,
+  { of = store, shards, clock = systemClock, spawn = false, signal = ending.signal }: ReplicaOptions,
 ): Engine {
   const engine = createShardedEngine({
     store: of,
-    clock: systemClock,
+    clock,
     log: silentLogger,
     spawn,
     run: undefined,
@@ -66,8 +68,13 @@ function replica(
   return engine;
 }
 
-/** The same store, which tells how many watches of each kind are open. */
-function counted(): { readonly of: ResourceStore; readonly open: Readonly<Record<string, number>> } {
+/** The same store, which tells how many watches of each kind are open, and how often old Deliveries were looked for. */
+function counted(): {
+  readonly of: ResourceStore;
+  readonly open: Readonly<Record<string, number>>;
+  readonly sweeps: () => number;
+} {
+  let sweeps = 0;
   const open: Record<string, number> = {};
   async function* watch(kind: Kind, options: WatchOptions): AsyncIterable<WatchEvent<Kind>> {
     open[kind] = (open[kind] ?? 0) + 1;
@@ -77,14 +84,20 @@ function counted(): { readonly of: ResourceStore; readonly open: Readonly<Record
       open[kind] -= 1;
     }
   }
+  const list: ResourceStore['list'] = (kind, options) => {
+    // Pages of another size are those of who follows.
+    if (kind === 'Delivery' && options?.limit === 200) sweeps += 1;
+    return store.list(kind, options);
+  };
   const of = new Proxy(store, {
     get(target, name) {
       if (name === 'watch') return watch;
+      if (name === 'list') return list;
       const own: unknown = Reflect.get(target, name);
       return typeof own === 'function' ? own.bind(target) : own;
     },
   });
-  return { of, open };
+  return { of, open, sweeps: () => sweeps };
 }
 
 describe('replicas that share the work', () => {
@@ -110,6 +123,28 @@ describe('replicas that share the work', () => {
     }
     expect(open).toEqual({ Task: 1, Delivery: 1 });
     expect((await store.list('Delivery')).items.length).toBe(namespaces.length);
+  });
+
+  test('look once for what was kept long enough, and remove it in all shards', async () => {
+    const shards = 4;
+    const names = Array.from({ length: 20 }, (_, index) => `team-${index}`);
+    expect(new Set(names.map((name) => shardOf(name, shards))).size).toBe(shards);
+    const keys = names.map((namespace) => ({ namespace, name: 'old' }));
+    for (const key of keys) {
+      const { apiVersion, spec } = deliveryOf();
+      await store.create<'Delivery'>({ apiVersion, kind: 'Delivery', metadata: key, spec });
+      await store.patch('Delivery', key, { status: { phase: 'Skipped' } }, { subresource: 'status' });
+    }
+    // Eight days later; what comes after a minute comes at once.
+    const clock: Clock = {
+      ...systemClock,
+      now: () => Date.now() + 8 * 24 * 3_600_000,
+      after: (ms, fire) => systemClock.after(ms === 60_000 ? 50 : ms, fire),
+    };
+    const { of, sweeps } = counted();
+    replica('a', { of, shards, clock });
+    await Promise.all(keys.map((key) => untilGone(store, 'Delivery', key)));
+    expect(sweeps()).toBe(1);
   });
 
   test('take an event that comes too early when the one before has ended', async () => {

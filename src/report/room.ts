@@ -1,6 +1,7 @@
 import type { EgressGuard } from '../egress/guard.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { sayDoubtfulRuns } from './doubtful-runs.ts';
 import { FirstSight } from './first-sight.ts';
 import { TemplateCache } from './formats/template.ts';
 import { reportGauges, reportMetrics } from './metrics.ts';
@@ -40,6 +41,7 @@ export function createReportRoom(deps: RoomDeps, settings: ReportSettings): Repo
   const secrets = new StoreSecrets(store, clock);
   const recorder = new Recorder(deps, { backlogMs, lateOutputsMs }, metrics, firstSight);
   const attempts = { guard: settings.guard, clock, secrets, templates: new TemplateCache() };
+  sayDoubtfulRuns(deps);
   const dispatcher = new Dispatcher(deps, settings, attempts, metrics, firstSight);
   reportGauges(deps.metrics, {
     pendingDeliveries: () => dispatcher.pending,

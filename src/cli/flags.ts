@@ -9,14 +9,20 @@ export function collectValues(value: string, before: readonly string[] = []): re
   return [...before, value];
 }
 
-/** Collects a repeatable flag whose values may also be joined by commas or white space. */
+/** Collects a repeatable flag whose values may also be joined by commas or white space. An empty one is refused. */
 export function collectList(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, ...value.split(/[\s,]+/).filter((part) => part !== '')];
+  const values = listed(value);
+  if (values.length === 0) throw new InvalidArgumentError('Give a value, or leave the flag out.');
+  return [...before, ...values];
+}
+
+function listed(value: string): readonly string[] {
+  return value.split(/[\s,]+/).filter((part) => part !== '');
 }
 
 /** Collects names of namespaces, each once. */
 export function namespaceNames(value: string, before: readonly string[] = []): readonly string[] {
-  const names = collectList(value);
+  const names = listed(value);
   if (names.length === 0 || !names.every(isNamespace))
     throw new InvalidArgumentError(`Use ${namespaceForm}.`);
   return [...new Set([...before, ...names])];

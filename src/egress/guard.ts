@@ -9,7 +9,7 @@ import { Patience, TimedOut } from './patience.ts';
 import type { EgressPolicy } from './policy.ts';
 import { ConnectionPool } from './pool.ts';
 import { headersFault } from './request-headers.ts';
-import { ResolveError, Resolver } from './resolver.ts';
+import { ResolveError, Resolver, unresolved } from './resolver.ts';
 import {
   allowedBy,
   type Judged,
@@ -201,23 +201,34 @@ export class EgressGuard {
         if (!decideToRepeat(thrown, this.#clock.monotonic() - handedOverAt)) throw thrown;
       }
     }
-    const connected = await this.#connect(target, patience.signal, phases);
+    const connected = await this.#connect(target, patience, phases);
     if ('stage' in connected) return refusedOutcome(connected, timings());
     return this.#post(connected, exchange, patience, phases, timings);
   }
 
-  async #connect(target: Target, signal: AbortSignal, phases: Phases): Promise<Connection | Refusal> {
+  async #connect(target: Target, patience: Patience, phases: Phases): Promise<Connection | Refusal> {
     const before = this.#clock.monotonic();
-    const addresses = target.isLiteral ? [target.host] : await this.#resolver.resolve(target.host, signal);
+    const addresses = target.isLiteral ? [target.host] : await this.#resolve(target.host, patience);
     if (!target.isLiteral) {
       phases.dnsMs = this.#clock.monotonic() - before;
       const refusal = judgeAddresses(target, addresses, this.#policy);
       if (refusal !== undefined) return refusal;
     }
-    const dialled = await this.#dialer.dial(target, addresses, signal);
+    const dialled = await this.#dialer.dial(target, addresses, patience);
     phases.connectMs = dialled.connectMs;
     phases.tlsMs = dialled.tlsMs;
     return this.#open(dialled, target);
+  }
+
+  /** Time that is up while a name is asked for is a fault of DNS, not of the receiver. */
+  async #resolve(name: string, patience: Patience): Promise<readonly string[]> {
+    try {
+      return await this.#resolver.resolve(name, patience.signal);
+    } catch (thrown) {
+      throw thrown instanceof TimedOut
+        ? unresolved(name, 'no answer within the time of the attempt')
+        : thrown;
+    }
   }
 
   #open({ socket, address }: Dialled, target: Target): Connection {

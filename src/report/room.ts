@@ -2,6 +2,7 @@ import type { EgressGuard } from '../egress/guard.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
 import type { ResourceStore } from '../store/store.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { sayDoubtfulRuns } from './doubtful-runs.ts';
 import { FirstSight } from './first-sight.ts';
 import { TemplateCache } from './formats/template.ts';
 import { reportGauges, reportMetrics } from './metrics.ts';
@@ -44,6 +45,7 @@ export function createReportRoom(deps: RoomDeps, settings: ReportSettings): Repo
   const secrets = new StoreSecrets(store, clock);
   const recorder = new Recorder(deps, { backlogMs, lateOutputsMs }, metrics, firstSight);
   const attempts = { guard: settings.guard, clock, tenure, secrets, templates: new TemplateCache() };
+  sayDoubtfulRuns(deps);
   const dispatcher = new Dispatcher(deps, settings, attempts, metrics, firstSight);
   reportGauges(deps.metrics, {
     pendingDeliveries: () => dispatcher.pending,

@@ -94,23 +94,23 @@ export class ClusterTrouble implements Trouble {
   }
 
   #kill(): Promise<void> {
-    const { gate, plane } = this.#options;
+    const { gate, plane, store } = this.#options;
     return gate.closed(async () => {
       await plane.killApiServer();
       await delay(awayMs);
       await plane.startApiServer();
-      await this.#untilWell();
+      await untilWell(store);
       this.#counts.killed += 1;
     });
   }
 
   #freeze(): Promise<void> {
-    const { gate, plane, freezeMs } = this.#options;
+    const { gate, plane, store, freezeMs } = this.#options;
     return gate.closed(async () => {
       plane.pauseEtcd();
       await delay(freezeMs);
       plane.resumeEtcd();
-      await this.#untilWell();
+      await untilWell(store);
       this.#counts.frozen += 1;
     });
   }
@@ -122,19 +122,6 @@ export class ClusterTrouble implements Trouble {
     this.#counts.cuts += way.cut();
     await delay(forgetMs);
     way.forgetful = false;
-  }
-
-  /** Until our kinds can be read: an API server that has just begun says ready before it knows them. */
-  async #untilWell(): Promise<void> {
-    const { store } = this.#options;
-    for (;;) {
-      try {
-        for (const kind of ['Task', 'Delivery', 'Secret'] as const) await store.list(kind, { limit: 1 });
-        return;
-      } catch {
-        await delay(100);
-      }
-    }
   }
 
   async #cut(): Promise<void> {
@@ -161,6 +148,18 @@ export class ClusterTrouble implements Trouble {
         await delay(stormPauseMs);
       }
       await delay(stormPauseMs);
+    }
+  }
+}
+
+/** Resolves when our kinds can be read: an API server that has just begun says ready before it knows them. */
+export async function untilWell(store: ResourceStore): Promise<void> {
+  for (;;) {
+    try {
+      for (const kind of ['Task', 'Delivery', 'Secret'] as const) await store.list(kind, { limit: 1 });
+      return;
+    } catch {
+      await delay(100);
     }
   }
 }

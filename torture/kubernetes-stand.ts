@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLogger } from '../src/base/log.ts';
+import type { InstallMode } from '../src/cli/manifests/access-rules.ts';
 import { runCli } from '../src/cli/program.ts';
 import { openKubernetesStore } from '../src/store/kubernetes/kubernetes-store.ts';
 import {
@@ -10,9 +11,8 @@ import {
   controlPlanePrograms,
   startControlPlane,
 } from '../test/cluster/kit/control-plane.ts';
-import { installDefinitions } from '../test/cluster/kit/definitions.ts';
 import { formatKubeconfig, readKubeconfig } from '../test/cluster/kit/kubeconfig.ts';
-import { ClusterTrouble } from './cluster-trouble.ts';
+import { ClusterTrouble, untilWell } from './cluster-trouble.ts';
 import { startEngine } from './engine-process.ts';
 import { fastClock } from './fast-clock.ts';
 import { Gate } from './gate.ts';
@@ -54,6 +54,7 @@ export async function openKubernetesStand({ folder, caFile, seed, kills }: Stand
       clock: systemClock,
       log: silentLogger,
     });
+    await untilWell(store);
     const gate = new Gate();
     const freeze = kills < longKills ? freezeMs.short : freezeMs.long;
     const trouble = new ClusterTrouble({ plane, way, gate, store, seed, freezeMs: freeze, renew });
@@ -79,23 +80,30 @@ export async function openKubernetesStand({ folder, caFile, seed, kills }: Stand
   }
 }
 
-/** Kelos's kinds, and what `telos manifests --mode companion` prints. */
+/** What `telos manifests --mode companion` prints, and Kelos's kinds, which are not in it. */
 async function installTelos({ admin }: ControlPlane): Promise<void> {
-  await installDefinitions(admin);
+  const printed = await printManifests('standalone');
+  const kinds = printed
+    .split(/^---$/m)
+    .filter((document) => /^kind: CustomResourceDefinition$/m.test(document));
+  await admin.apply(kinds.join('---'));
+  await admin.apply(await printManifests('companion'));
+}
+
+async function printManifests(mode: InstallMode): Promise<string> {
   let printed = '';
-  const exitCode = await runCli(['manifests', '--mode', 'companion'], {
+  const write = (text: string | Uint8Array): boolean => {
+    printed += String(text);
+    return true;
+  };
+  const exitCode = await runCli(['manifests', '--mode', mode], {
     stdin: Readable.from([]),
-    stdout: {
-      write: (text: string | Uint8Array) => {
-        printed += String(text);
-        return true;
-      },
-    },
+    stdout: { write },
     stderr: process.stderr,
     env: {},
     clock: systemClock,
     signal: new AbortController().signal,
   });
-  if (exitCode !== 0) throw new Error('telos manifests failed');
-  await admin.apply(printed);
+  if (exitCode !== 0) throw new Error(`telos manifests --mode ${mode} ended with ${exitCode}`);
+  return printed;
 }

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFin
 import { describeOnCluster, sharedCluster } from '../cluster/kit/cluster.ts';
 import { ClusterClient } from '../cluster/kit/cluster-client.ts';
 import type { KubeObject } from '../cluster/kit/kube-object.ts';
-import { installDefinitions } from '../store/kubernetes/cluster-store.ts';
+import { installDefinitions, kubeconfigAs } from '../store/kubernetes/cluster-store.ts';
 import { type TelosOptions, telos } from '../support/telos-program.ts';
 
 describeOnCluster('the commands on a Kubernetes cluster', () => {
@@ -51,6 +51,27 @@ describeOnCluster('the commands on a Kubernetes cluster', () => {
     expect((await run(['describe', 'task', 'a'])).stdout).toMatch(/^Phase: +Running$/m);
     expect((await run(['delete', 'task', 'a'])).exitCode).toBe(0);
     expect((await admin.list(collection, { namespace })).items).toEqual([]);
+  });
+
+  test('doctor says which kinds can be seen, and nothing of programs, which are in images', async () => {
+    const { stdout } = await run(['doctor']);
+    expect(stdout).toMatch(/^ok +store: kubernetes$/m);
+    expect(stdout).toContain(`ok    deliveries.telos.dev: seen in namespace ${namespace}\n`);
+    expect(stdout).not.toContain('claude');
+    const nobody = await admin.apply(
+      'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: nobody}',
+      namespace,
+    );
+    expect(nobody).toHaveLength(1);
+    const token = await admin.serviceAccountToken(namespace, 'nobody');
+    const { file, remove } = await kubeconfigAs(sharedCluster().kubeconfig, { token });
+    onTestFinished(remove);
+    const args = ['doctor', '--store', 'kubernetes', '-n', namespace];
+    const refused = await telos(args, { env: { KUBECONFIG: file } });
+    expect(refused.exitCode).toBe(1);
+    expect(refused.stdout).toMatch(
+      /^fail +tasks\.kelos\.dev: .*403 Forbidden .*cannot list resource.*: grant it with a Role and a RoleBinding$/m,
+    );
   });
 
   describe('logs', () => {

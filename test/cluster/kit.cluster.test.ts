@@ -215,6 +215,7 @@ spec:
   });
 
   ofOurs.each([
+    ['no command of its own', { image: 'telos', args: ['up'] }, 'CreateContainerError'],
     ['an image that is nowhere', { image: 'registry.invalid/agent', command: ['true'] }, 'ImagePullBackOff'],
     [
       'a Secret that is missing',

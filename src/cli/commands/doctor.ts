@@ -1,9 +1,11 @@
 import { Resolver } from 'node:dns/promises';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { type Kind, kindNames, kinds } from '../../api/kinds.ts';
 import { errorCode, toError } from '../../base/errors.ts';
 import { escapeControls } from '../../base/text.ts';
 import { checkFile } from '../../store/sqlite/check-file.ts';
+import type { ResourceStore } from '../../store/store.ts';
 import { explainError, UsageError } from '../cli-error.ts';
 import { type CommandContext, printLine } from '../command-context.ts';
 import type { EgressFlags } from '../egress-options.ts';
@@ -22,10 +24,10 @@ interface Finding {
 /** `telos doctor`: a line for each thing that Telos needs. Returns 1 when one fails. */
 export async function doctor(context: CommandContext, flags: EgressFlags): Promise<0 | 1> {
   const findings = [
-    await checkStore(context),
+    ...(await checkStore(context)),
     await checkDns(flags.dnsServer),
     checkClock(context.clock.now()),
-    ...(await Promise.all(programs.map((program) => checkProgram(program, context.env['PATH'] ?? '')))),
+    ...(await checkPrograms(context)),
   ];
   if (isObjectFormat(context.options.output)) printObject(context, findings);
   else {
@@ -36,17 +38,44 @@ export async function doctor(context: CommandContext, flags: EgressFlags): Promi
   return findings.some(({ verdict }) => verdict === 'fail') ? 1 : 0;
 }
 
-async function checkStore(context: CommandContext): Promise<Finding> {
-  const where = formatStoreLocation(context.options.store);
+async function checkStore(context: CommandContext): Promise<readonly Finding[]> {
+  const { store: location } = context.options;
+  const where = formatStoreLocation(location);
   try {
-    const { store: location } = context.options;
-    await withStore(context, (store) => store.ping({ signal: context.signal }));
-    if (location.kind === 'sqlite') checkFile(location.path);
-    return { check: 'store', verdict: 'ok', message: where };
+    return await withStore(context, async (store) => {
+      await store.ping({ signal: context.signal });
+      const found: Finding = { check: 'store', verdict: 'ok', message: where };
+      if (location.kind === 'kubernetes')
+        return [found, ...(await Promise.all(ownKinds.map((kind) => checkKind(store, kind, context))))];
+      checkFile(location.path);
+      return [found];
+    });
   } catch (thrown) {
-    const [line = toError(thrown).message] = explainError(thrown, false).lines;
-    return { check: 'store', verdict: 'fail', message: line.replace(/^error: /, '') };
+    return [{ check: 'store', verdict: 'fail', message: lineOf(thrown) }];
   }
+}
+
+/** Those that somebody has to install. */
+const ownKinds = kindNames.filter((kind) => kinds[kind].custom);
+/** Kinds without which nothing can be told of any Task. */
+const needed: ReadonlySet<Kind> = new Set(['Task', 'Delivery']);
+
+/** Whether the API server knows a kind, and lets us see its resources. */
+async function checkKind(store: ResourceStore, kind: Kind, context: CommandContext): Promise<Finding> {
+  const { plural, group } = kinds[kind];
+  const check = `${plural}.${group}`;
+  const { namespace } = context.options;
+  try {
+    await store.list(kind, { namespace, limit: 1, signal: context.signal });
+    return { check, verdict: 'ok', message: `seen in namespace ${namespace}` };
+  } catch (thrown) {
+    return { check, verdict: needed.has(kind) ? 'fail' : 'warn', message: lineOf(thrown) };
+  }
+}
+
+function lineOf(thrown: unknown): string {
+  const [line = toError(thrown).message] = explainError(thrown, false).lines;
+  return line.replace(/^error: /, '');
 }
 
 /** Answers of a server that works, although it has nothing to say about the root. */
@@ -109,6 +138,12 @@ const programs: readonly { readonly name: string; readonly use: string; readonly
   { name: 'opencode', use: 'type opencode', remedy: 'npm install -g opencode-ai' },
   { name: 'cursor-agent', use: 'type cursor', remedy: 'install it from cursor.com/cli' },
 ];
+
+/** On Kubernetes they are in images. */
+async function checkPrograms({ options, env }: CommandContext): Promise<readonly Finding[]> {
+  if (options.store.kind === 'kubernetes') return [];
+  return Promise.all(programs.map((program) => checkProgram(program, env['PATH'] ?? '')));
+}
 
 async function checkProgram(
   { name, use, remedy }: (typeof programs)[number],

@@ -37,6 +37,10 @@ export class ContainerRun {
     this.#state = { waiting: { reason: 'PodInitializing' } };
   }
 
+  get restarts(): number {
+    return this.#restarts;
+  }
+
   get state(): ContainerState {
     return this.#state;
   }
@@ -83,13 +87,14 @@ export class ContainerRun {
   }
 
   async #prepare(stopping: AbortSignal): Promise<Record<string, string> | undefined> {
-    const { image, command = [], args = [] } = this.spec;
+    const { image, command = [] } = this.spec;
     if (/^[^/]+\.invalid\//.test(image)) {
       const message = `Back-off pulling image "${image}"`;
       return this.#waitInVain('ImagePullBackOff', message, stopping);
     }
-    if (command.length + args.length === 0) {
-      return this.#waitInVain('CreateContainerError', 'no command specified', stopping);
+    if (command.length === 0) {
+      const message = `no command specified: images are not pulled here, so nobody knows the entrypoint of "${image}"`;
+      return this.#waitInVain('CreateContainerError', message, stopping);
     }
     while (!stopping.aborted) {
       try {

@@ -90,8 +90,9 @@ export class PodWorker {
       const exitCode = await container.run(signal);
       const again = exitCode === 0 ? restartPolicy === 'Always' && !init : restartPolicy !== 'Never';
       if (!again || signal.aborted) return exitCode === 0;
+      const backoffMs = this.#house.retryMs * 2 ** Math.min(container.restarts, 8);
       container.restart();
-      await delay(this.#house.retryMs, undefined, { signal }).catch(() => {});
+      await delay(backoffMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) return false;
     }
   }

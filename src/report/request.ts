@@ -94,13 +94,16 @@ async function buildRequest(
   const { webhook } = hook;
   const formatted = formatBody(payload, webhook, id, deps.templates);
   const url = await targetOf(message, settings, deps);
-  const fromSecret = await headersFromSecret(message, url.target, settings, deps);
-  const timestamp = Math.floor(attempt.nowMs / 1000);
-  const headers: Record<string, string> = {
+  const ours = {
     'user-agent': `telos/${settings.version}`,
     'accept-encoding': 'identity',
-    'content-type': formatted.contentType,
     ...formatted.headers,
+  };
+  const fromSecret = await headersFromSecret(message, url.target, ours, settings, deps);
+  const timestamp = Math.floor(attempt.nowMs / 1000);
+  const headers: Record<string, string> = {
+    ...ours,
+    'content-type': formatted.contentType,
     ...fromSecret,
     'webhook-id': id,
     'webhook-timestamp': String(timestamp),
@@ -167,6 +170,7 @@ function parseTarget(text: string): { text: string; target: URL } {
 async function headersFromSecret(
   message: Message,
   target: URL,
+  ours: Readonly<Record<string, string>>,
   settings: RequestSettings,
   deps: RequestDeps,
 ): Promise<Record<string, string>> {
@@ -174,7 +178,7 @@ async function headersFromSecret(
   if (secretRef === undefined) return {};
   const secret = await findSecret(deps.secrets, message.namespace, secretRef.name);
   permitSecret(secret, target, settings.hookSecrets);
-  return secretHeaders(secret);
+  return secretHeaders(secret, new Set(Object.keys(ours)));
 }
 
 async function valueFor(

@@ -31,7 +31,7 @@ export function celDepth(node: unknown): number {
   return deepest + ('exprKind' in node ? 1 : 0);
 }
 
-/** Everything that a parsed expression takes from outside. What `has` asks for may be missing, so it is left out. */
+/** Everything that a parsed expression takes from outside. A field that `has` asks for may be missing, so only its variable counts. */
 export function celReferences(node: unknown, bound: ReadonlySet<string> = new Set()): CelReference[] {
   if (!isNode(node)) return [];
   const outer = (name: unknown): name is string =>

@@ -41,6 +41,7 @@ describe('CEL', () => {
     );
     expect(references).toEqual([
       { variable: 'a', field: 'b' },
+      { variable: 'a', field: undefined },
       { variable: 'e', field: undefined },
       { variable: 'e', field: undefined },
       { variable: 'g', field: undefined },

@@ -28,6 +28,12 @@ export function namespaceNames(value: string, before: readonly string[] = []): r
   return [...new Set([...before, ...names])];
 }
 
+/** Reads the name of a namespace. */
+export function namespaceName(value: string): string {
+  if (!isNamespace(value)) throw new InvalidArgumentError(`Use ${namespaceForm}.`);
+  return value;
+}
+
 /** @throws UsageError when what `-n` says cannot be a namespace */
 export function checkNamespace(name: string): void {
   if (isNamespace(name)) return;
@@ -54,6 +60,18 @@ export function portNumber(value: string): number {
     throw new InvalidArgumentError('Write a port from 0 to 65535.');
   }
   return port;
+}
+
+/** The most shards that there may be: each has an engine and a Lease that is renewed every few seconds. */
+const maxShards = 64;
+
+/** Reads a number of shards. */
+export function shardCount(value: string): number {
+  const count = Number(value);
+  if (!/^[1-9]\d?$/.test(value) || count > maxShards) {
+    throw new InvalidArgumentError(`Write a number from 1 to ${maxShards}.`);
+  }
+  return count;
 }
 
 /** Makes a reader of a flag that takes one of a few words. */

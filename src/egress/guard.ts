@@ -39,6 +39,8 @@ export interface EgressRequest {
   readonly body: Uint8Array | string;
   /** For everything together: DNS, connecting, TLS, answer. Milliseconds. */
   readonly timeoutMs: number;
+  /** Called right before each write of the request to a connection; what it throws ends the attempt. */
+  readonly beforeWrite?: (() => void) | undefined;
 }
 
 /** Milliseconds. A connection that was open already has no DNS, connect and TLS part. */
@@ -186,7 +188,8 @@ export class EgressGuard {
     phases: Phases,
     timings: () => SendTimings,
   ): Promise<SendOutcome> {
-    const exchange: Exchange = { path: target.path, headers: request.headers, body: request.body };
+    const { headers, body, beforeWrite } = request;
+    const exchange = { path: target.path, headers, body, beforeWrite };
     const reused = this.#pool.take(target.origin);
     if (reused !== undefined) {
       const handedOverAt = this.#clock.monotonic();
@@ -239,11 +242,17 @@ export class EgressGuard {
 
   async #post(
     connection: Connection,
-    exchange: Exchange,
+    exchange: Exchange & Pick<EgressRequest, 'beforeWrite'>,
     patience: Patience,
     phases: Phases,
     timings: () => SendTimings,
   ): Promise<SendOutcome> {
+    try {
+      exchange.beforeWrite?.();
+    } catch (thrown) {
+      void connection.destroy();
+      throw thrown;
+    }
     const sentAt = this.#clock.monotonic();
     const answer = await connection.post(exchange, patience, () => this.#clock.monotonic());
     phases.firstByteMs = answer.firstByteAt - sentAt;

@@ -91,6 +91,7 @@ export class Dispatcher {
     this.#deps = deps;
     // Every status that waits to be written listens to it.
     setMaxListeners(0, this.#lastWrites.signal);
+    deps.tenure?.signal.addEventListener('abort', () => this.#lastWrites.abort(), { once: true });
     this.#settings = settings;
     this.#attempts = attempts;
     this.#metrics = metrics;
@@ -269,8 +270,8 @@ export class Dispatcher {
     const { metadata, spec, status } = delivery;
     const number = (status?.attemptCount ?? 0) + 1;
     const message = { id: spec.id, namespace: metadata.namespace, hook, payload: spec.payload };
-    // Shutting down lets attempts end: their own timeout bounds them.
-    const signal = new AbortController().signal;
+    // Shutting down lets attempts end: their own timeout bounds them. Not so where another takes over.
+    const signal = this.#deps.tenure?.signal ?? new AbortController().signal;
     let beganAt = this.#deps.clock.monotonic();
     const result = await makeAttempt(message, number, this.#settings, this.#attempts, signal, () => {
       beganAt = this.#deps.clock.monotonic();
@@ -298,7 +299,11 @@ export class Dispatcher {
     const written = await writeStatus(
       delivery,
       status,
-      { ...this.#deps, onError: () => this.#metrics.statusErrors.inc() },
+      {
+        ...this.#deps,
+        isFenced: this.#deps.tenure !== undefined,
+        onError: () => this.#metrics.statusErrors.inc(),
+      },
       this.#lastWrites.signal,
     );
     if (written === undefined) return;

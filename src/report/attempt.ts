@@ -34,6 +34,17 @@ export interface AttemptResult {
   readonly urlVersion: string | undefined;
 }
 
+/** Whether the request of an attempt can be built, as things stand. @throws StoreError when Secrets cannot be read */
+export async function canBeSent(
+  message: Message,
+  number: number,
+  settings: RequestSettings,
+  deps: AttemptDeps,
+): Promise<boolean> {
+  const preparation = await prepare(message, { number, nowMs: deps.clock.now() }, settings, deps);
+  return preparation.kind === 'ready';
+}
+
 /**
  * Makes one attempt at a message, the only way there is: a Delivery's and `telos hooks test`'s alike.
  * `onSend` is called right before the request is handed to the connector.

@@ -17,6 +17,19 @@ export function needsDispatch(delivery: Delivery): boolean {
   return !isSettled(delivery) || redeliverRequested(delivery);
 }
 
+/**
+ * Whether a Delivery may be settled without a message: worth a look before it waits for its turn. Errs on the side
+ * of yes; where it leads is not asked.
+ */
+export function mayNeedNoMessage({ metadata, spec, status }: Delivery): boolean {
+  const { hook } = spec;
+  if (typeof hook['invalid'] === 'string') return true;
+  if (status?.redelivered === undefined && metadata.annotations?.[expiredAnnotation] === 'true') return true;
+  if (hook['filter'] !== undefined && (status?.attemptCount ?? 0) === 0) return true;
+  const webhook = hook['webhook'];
+  return typeof webhook === 'object' && webhook !== null && 'template' in webhook;
+}
+
 /** No attempt is ever put off longer (the longest Retry-After, with jitter). */
 const longestDelayMs = maxRetryAfterMs * 1.1;
 

@@ -73,6 +73,10 @@ export const Attempt = z.object({
   tlsMs: z.int32().optional(),
   firstByteMs: z.int32().optional(),
   answer: z.string().optional().describe('The first 512 bytes of the answer, control characters escaped.'),
+  pause: z
+    .object({ origin: z.string(), until: z.string().describe('RFC 3339 with milliseconds.') })
+    .optional()
+    .describe('The origin that asked to be left alone (429, 503), and until when nothing is sent there.'),
 });
 export type Attempt = z.infer<typeof Attempt>;
 

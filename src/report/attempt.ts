@@ -2,8 +2,10 @@ import type { Attempt } from '../api/delivery.ts';
 import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import { clampUtf8, escapeControls } from '../base/text.ts';
+import { parseUrl } from '../base/url.ts';
 import type { EgressGuard, SendOutcome } from '../egress/guard.ts';
 import { StoreError } from '../store/errors.ts';
+import { laneOfUrl } from './lane.ts';
 import { redact } from './redact.ts';
 import {
   type Message,
@@ -13,7 +15,7 @@ import {
   type RequestDeps,
   type RequestSettings,
 } from './request.ts';
-import { judge, type Verdict } from './verdict.ts';
+import { judge, pauseMsOf, type Verdict } from './verdict.ts';
 
 /** How much of an answer is kept. */
 const maxAnswerBytes = 512;
@@ -68,10 +70,15 @@ export async function makeAttempt(
   const { prepared } = preparation;
   onSend(prepared);
   const outcome = await deps.guard.send(prepared.request, signal);
-  const verdict = tidy(judge(outcome, deps.clock.now()), prepared.secretValues);
+  const answeredAt = deps.clock.now();
+  const verdict = tidy(judge(outcome, answeredAt), prepared.secretValues);
   return {
     verdict,
-    record: { ...recordOf(number, at, verdict), ...evidence(outcome, prepared.secretValues) },
+    record: {
+      ...recordOf(number, at, verdict),
+      ...evidence(outcome, prepared.secretValues),
+      ...pauseOf(verdict, prepared.request.url, answeredAt),
+    },
     outcome,
     urlVersion: prepared.urlVersion,
   };
@@ -115,6 +122,14 @@ function evidence(outcome: SendOutcome, secretValues: readonly string[]): Partia
     address: outcome.address,
     ...(answer === '' ? {} : { answer }),
   };
+}
+
+/** What outlives a restart of an origin's wish to be left alone. */
+function pauseOf(verdict: Verdict, url: string, nowMs: number): Partial<Attempt> {
+  const pauseMs = pauseMsOf(verdict);
+  const target = pauseMs === 0 ? undefined : parseUrl(url);
+  if (target === undefined) return {};
+  return { pause: { origin: laneOfUrl(target), until: new Date(nowMs + pauseMs).toISOString() } };
 }
 
 function answerHead(body: Uint8Array, secretValues: readonly string[]): string {

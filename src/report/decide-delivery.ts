@@ -43,6 +43,18 @@ export function dueAt(delivery: Delivery, nowMs: number): number {
   return Number.isNaN(epochMs) || epochMs > nowMs + longestDelayMs ? 0 : epochMs;
 }
 
+/** What an origin asked for when a Delivery was last tried: how many milliseconds from now it is to be left alone. */
+export function pauseLeft(
+  { status }: Delivery,
+  nowMs: number,
+): { readonly origin: string; readonly pauseMs: number } | undefined {
+  const pause = status?.attempts?.at(-1)?.pause;
+  if (pause === undefined) return undefined;
+  const pauseMs = Date.parse(pause.until) - nowMs;
+  // Further ahead than any is ever asked for: written while the clock was wrong.
+  return pauseMs > 0 && pauseMs <= maxRetryAfterMs ? { origin: pause.origin, pauseMs } : undefined;
+}
+
 /** What is to be done when a Delivery is due. */
 export type DeliveryStep =
   | { readonly do: 'send'; readonly hook: Hook }

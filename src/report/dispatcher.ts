@@ -15,6 +15,7 @@ import {
   dueAt,
   mayNeedNoMessage,
   needsDispatch,
+  pauseLeft,
   type StatusPatch,
   settledStatus,
 } from './decide-delivery.ts';
@@ -24,8 +25,8 @@ import { GoneUrls } from './gone-urls.ts';
 import { Lanes, laneOf, urlOf } from './lane.ts';
 import type { ReportMetrics } from './metrics.ts';
 import { type Message, originOf, type RequestSettings } from './request.ts';
-import { firstStepMs } from './schedule.ts';
 import { writeStatus } from './status-writer.ts';
+import { pauseMsOf } from './verdict.ts';
 
 /** What the dispatcher needs besides what attempts do. */
 export interface DispatcherDeps extends AttemptDeps {
@@ -170,6 +171,7 @@ export class Dispatcher {
 
   #select(delivery: Delivery): Unsettled | undefined {
     const text = keyText(delivery.metadata);
+    if (!this.#running) this.#restorePause(delivery);
     if (!needsDispatch(delivery)) {
       this.#warm.delete(text);
       return undefined;
@@ -180,6 +182,13 @@ export class Dispatcher {
     const { lane, isOrigin } = this.#lanes.of(delivery);
     const isUnjudged = !isOrigin || mayNeedNoMessage(delivery);
     return { lane, isUnjudged, dueAt: due, version: Number(delivery.metadata.resourceVersion) };
+  }
+
+  /** Leaves an origin alone as it asked for before the engine was started. */
+  #restorePause(delivery: Delivery): void {
+    const pause = pauseLeft(delivery, this.#deps.clock.now());
+    if (pause !== undefined)
+      this.#agenda.observe(pause.origin, { health: 'unknown', pauseMs: pause.pauseMs });
   }
 
   #onChange({ text, before, now }: ViewChange<Unsettled>): void {
@@ -382,9 +391,8 @@ export class Dispatcher {
 
   /** Lets the origin's gate know, and closes or opens its lane. */
   #observe(lane: string, { verdict }: AttemptResult): void {
-    const pauses = verdict.kind === 'retry' && verdict.pausesOrigin === true;
-    const pauseMs = pauses ? Math.max(verdict.retryAfterMs ?? 0, firstStepMs) : 0;
-    const { before, after } = this.#agenda.observe(lane, { health: verdict.health, pauseMs });
+    const attempt = { health: verdict.health, pauseMs: pauseMsOf(verdict) };
+    const { before, after } = this.#agenda.observe(lane, attempt);
     if (after === 'open' && before !== 'open')
       this.#deps.log.warn('an origin fails again and again; its Deliveries wait', { origin: lane });
     if (after === 'closed' && before !== 'closed')

@@ -4,6 +4,7 @@ import type { Draft } from '../../src/api/kinds.ts';
 import { laneOf } from '../../src/report/lane.ts';
 import { deliveryOf, taskDraft } from './fixtures.ts';
 import { House, keyIn } from './house.ts';
+import type { Receiver } from './receiver.ts';
 
 let house: House;
 beforeEach(async () => {
@@ -122,6 +123,58 @@ describe('Deliveries whose URLs stand in Secrets', () => {
     await secret('one', `${receiver.url}/services/T0KENT0KEN`);
     await ended('first', [{ name: 'first', webhook: urlIn('one') }]);
     expect(JSON.stringify(await house.delivery('first', tried))).not.toContain('T0KEN');
+  });
+});
+
+describe('the pause that an origin asked for', () => {
+  it('outlives a restart, for whatever leads there and no longer', async () => {
+    const receivers: readonly Receiver[] = [await house.receiver(), await house.receiver()];
+    const [plain, hidden] = receivers.map(({ url }) => url);
+    await secret('one', `${hidden}/one`);
+    await secret('two', `${hidden}/two`);
+    for (const receiver of receivers)
+      receiver.answer = () => ({ status: 429, headers: { 'retry-after': '600' } });
+    const before = house.start();
+    await ended('first', [
+      { name: 'first-plain', webhook: { url: plain } },
+      { name: 'first-hidden', webhook: { ...urlIn('one'), retry: { maxAttempts: 1 } } },
+    ]);
+    await house.delivery('first-plain', tried);
+    await house.delivery('first-hidden', tried);
+    await before.stop();
+    house.clock.advance(300_000);
+
+    for (const receiver of receivers) receiver.answer = () => ({ status: 204 });
+    house.start();
+    await ended('second', [
+      { name: 'second-plain', webhook: { url: plain } },
+      { name: 'second-hidden', webhook: urlIn('two') },
+    ]);
+    await house.delivery('second-hidden');
+    await pass();
+    expect(receivers.map(({ requests }) => requests.length)).toEqual([1, 1]);
+    house.clock.advance(301_000);
+    await house.delivery('second-plain', settled);
+    await house.delivery('second-hidden', settled);
+  });
+
+  it('is not taken for as long as the schedule puts the next attempt off', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 503 });
+    const before = house.start();
+    await ended('first', [{ name: 'first', webhook: { url: receiver.url } }]);
+    const next = async (attempts: number): Promise<void> => {
+      const { status } = await house.delivery('first', (seen) => seen.status?.attemptCount === attempts);
+      house.clock.advance(Date.parse(status?.nextAttemptAt ?? '') - house.clock.now());
+    };
+    for (const attempts of [1, 2, 3]) await next(attempts);
+    await house.delivery('first', (seen) => seen.status?.attemptCount === 4);
+    await before.stop();
+    house.clock.advance(6_000);
+    receiver.answer = () => ({ status: 204 });
+    house.start();
+    await ended('second', [{ name: 'second', webhook: { url: receiver.url } }]);
+    await house.delivery('second', settled);
   });
 });
 

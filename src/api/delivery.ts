@@ -122,7 +122,12 @@ export const DeliveryStatus = z.object({
     .describe(
       'Of a URL in a Secret that answered 410: the version of the Secret. While it lasts, so does the 410.',
     ),
-  redelivered: z.string().optional().describe('The last value of annotation telos.dev/redeliver acted on.'),
+  redelivered: z
+    .string()
+    .optional()
+    .describe(
+      'The last value of annotation telos.dev/redeliver acted on; Pending: the phase was set back to it by hand.',
+    ),
 });
 export type DeliveryStatus = z.infer<typeof DeliveryStatus>;
 

@@ -6,10 +6,20 @@ import { clampUtf8, rfc3339 } from '../base/text.ts';
 import { defaultMaxAttempts, maxRetryAfterMs, retryDelayMs } from './schedule.ts';
 import type { Verdict } from './verdict.ts';
 
-/** Whether somebody asked for a fresh schedule that was not begun yet. */
+/** Whether somebody asked for a fresh schedule that was not begun yet: by the annotation, or by the phase. */
 export function redeliverRequested(delivery: Delivery): boolean {
+  if (isReopened(delivery)) return true;
   const wanted = requestOf(delivery);
   return wanted !== undefined && wanted !== delivery.status?.redelivered;
+}
+
+/**
+ * Whether a person set the phase back to Pending: it is never written to a Delivery that was tried or settled. Asking
+ * with the phase is asking all the same; to go on with a schedule that is over would settle it again after one attempt.
+ */
+function isReopened({ status }: Delivery): boolean {
+  if (status?.phase !== 'Pending') return false;
+  return status.settledAt !== undefined || (status.attemptCount ?? 0) > 0;
 }
 
 /** Whether a Delivery needs the dispatcher. */
@@ -129,7 +139,12 @@ export function settledStatus(
 ): StatusPatch {
   const { phase, reason, message } = step;
   const settled = { phase, reason, message, settledAt: rfc3339(nowMs), nextAttemptAt: null };
-  return redeliverRequested(delivery) ? { ...settled, redelivered: requestOf(delivery) } : settled;
+  return redeliverRequested(delivery) ? { ...settled, redelivered: acted(delivery) } : settled;
+}
+
+/** What `redelivered` says once the request is acted on. */
+function acted(delivery: Delivery): string {
+  return requestOf(delivery) ?? 'Pending';
 }
 
 function requestOf(delivery: Delivery): string | undefined {
@@ -153,7 +168,7 @@ export function attemptedStatus(
   const base = {
     attemptCount: record.number,
     attempts: [...(status.attempts ?? []), record].slice(-keptAttempts),
-    ...(fresh ? { scheduleStart, redelivered: requestOf(delivery) } : {}),
+    ...(fresh ? { scheduleStart, redelivered: acted(delivery) } : {}),
   };
   const settled = { nextAttemptAt: null, settledAt: rfc3339(time.nowMs) };
   const { message } = verdict;

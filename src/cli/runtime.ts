@@ -11,6 +11,7 @@ import { type HttpServer, startHttpServer } from '../server/http-server.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
 import { openThreadedStore } from '../store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../store/store.ts';
+import type { OutboxOptions } from './engine-options.ts';
 import { exposureWarning } from './exposure.ts';
 import { runDirectory, type StoreLocation } from './store-location.ts';
 import { makeDefaultFolder } from './store-option.ts';
@@ -27,6 +28,8 @@ export interface RuntimeOptions {
   readonly hookSecrets: 'any' | 'labelled';
   /** Completions older than this when first seen are not sent, in milliseconds. */
   readonly backlogMs: number;
+  /** How Deliveries are sent and kept. Default: as `telos up` does unless told otherwise. */
+  readonly outbox?: OutboxOptions;
   readonly host: string;
   readonly port: number;
   readonly clock: Clock;
@@ -75,7 +78,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     releases.push(() => store.close());
     const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
-    const { hookSecrets, backlogMs, namespaces } = options;
+    const { hookSecrets, backlogMs, outbox, namespaces } = options;
     const engine = createEngine({
       store,
       namespaces,
@@ -83,7 +86,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       log,
       spawn: rooms.spawn,
       run: rooms.run ? { runner: runner() } : undefined,
-      report: rooms.report ? { guard, hookSecrets, backlogMs, version } : undefined,
+      report: rooms.report ? { guard, hookSecrets, backlogMs, version, ...outbox } : undefined,
     });
     const server = await startHttpServer({ engine, log, host: options.host, port: options.port });
     const warning = exposureWarning(options.host, rooms);

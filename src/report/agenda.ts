@@ -5,10 +5,17 @@ import { FairQueue } from './fair-queue.ts';
 import { Origins } from './origins.ts';
 import type { Health } from './verdict.ts';
 
-const maxUnderWay = 256;
-const maxUnderWayPerLane = 16;
-/** Kept for origins with nothing under way: a few origins that hang take up all the others. */
-const reserved = 64;
+/** How many attempts may be under way. */
+export interface InFlightLimits {
+  readonly total: number;
+  readonly perOrigin: number;
+}
+
+/** What may be under way unless somebody says otherwise. */
+export const defaultInFlight: InFlightLimits = { total: 256, perOrigin: 16 };
+
+/** The part kept for origins with nothing under way: a few origins that hang take up all the others. */
+const reservedPart = 1 / 4;
 
 /** How many may be judged at once. Nothing of that takes long, but what is read and written is the store's. */
 const maxJudging = 32;
@@ -44,7 +51,7 @@ interface Waiting {
 export class Agenda {
   readonly #clock: Clock;
   readonly #onDue: () => void;
-  readonly #queue = new FairQueue({ total: maxUnderWay, perLane: maxUnderWayPerLane, reserved });
+  readonly #queue: FairQueue;
   readonly #unjudged = new Set<string>();
   #judging = 0;
   readonly #waiting = new Map<string, Waiting>();
@@ -59,8 +66,9 @@ export class Agenda {
   #sleptMs = 0;
 
   /** `onDue` is called when `take` may have something new to give, from a timer only. */
-  constructor(clock: Clock, onDue: () => void) {
+  constructor(clock: Clock, onDue: () => void, { total, perOrigin }: InFlightLimits = defaultInFlight) {
     this.#clock = clock;
+    this.#queue = new FairQueue({ total, perLane: perOrigin, reserved: Math.floor(total * reservedPart) });
     this.#onDue = onDue;
     this.#clockOffset = clock.now() - clock.monotonic();
   }

@@ -3,7 +3,7 @@ import { isSettled } from '../api/delivery.ts';
 import { Hook } from '../api/hook.ts';
 import { expiredAnnotation, redeliverAnnotation } from '../api/names.ts';
 import { clampUtf8, rfc3339 } from '../base/text.ts';
-import { defaultMaxAttempts, maxRetryAfterMs, retryDelayMs } from './schedule.ts';
+import { maxRetryAfterMs, retryDelayMs } from './schedule.ts';
 import type { Verdict } from './verdict.ts';
 
 /** Whether somebody asked for a fresh schedule that was not begun yet: by the annotation, or by the phase. */
@@ -160,7 +160,12 @@ export function attemptedStatus(
   hook: Hook,
   verdict: Verdict,
   record: Attempt,
-  time: { readonly nowMs: number; readonly random: number },
+  time: {
+    readonly nowMs: number;
+    readonly random: number;
+    /** Waits between attempts. Default: those of `retryDelayMs`. */
+    readonly stepsMs?: readonly number[] | undefined;
+  },
 ): StatusPatch {
   const { status = {} } = delivery;
   const fresh = redeliverRequested(delivery);
@@ -177,9 +182,10 @@ export function attemptedStatus(
   const { reason } = verdict;
   if (verdict.kind === 'failed') return { ...base, ...settled, phase: 'Failed', reason, message };
   const attempts = record.number - scheduleStart;
-  const maxAttempts = hook.webhook.retry?.maxAttempts ?? defaultMaxAttempts;
+  const maxAttempts = hook.webhook.retry?.maxAttempts;
   const { retryAfterMs } = verdict;
-  const delayMs = retryDelayMs({ attempts, maxAttempts, retryAfterMs, random: time.random });
+  const { stepsMs, random } = time;
+  const delayMs = retryDelayMs({ attempts, maxAttempts, stepsMs, retryAfterMs, random });
   if (delayMs === undefined) {
     const all = attempts === 1 ? 'the only attempt failed' : `all ${attempts} attempts failed`;
     return {

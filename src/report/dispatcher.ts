@@ -7,7 +7,7 @@ import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyText, parseKeyText } from '../store/store.ts';
 import type { View, ViewChange } from '../store/view.ts';
-import { Agenda } from './agenda.ts';
+import { Agenda, type InFlightLimits } from './agenda.ts';
 import { type AttemptDeps, type AttemptResult, canBeSent, makeAttempt } from './attempt.ts';
 import {
   attemptedStatus,
@@ -31,6 +31,14 @@ import { pauseMsOf } from './verdict.ts';
 /** What the dispatcher needs besides what attempts do. */
 export interface DispatcherDeps extends AttemptDeps {
   readonly guard: Pick<EgressGuard, 'send' | 'refuses'>;
+}
+
+/** How the dispatcher works, as an operator may say. */
+export interface DispatcherSettings extends RequestSettings {
+  /** How many attempts may be under way. Default: 256, 16 of them at one origin. */
+  readonly maxInFlight?: InFlightLimits | undefined;
+  /** Milliseconds from one attempt to the next, the last repeats. Default: 10 attempts in about 28 hours. */
+  readonly retryStepsMs?: readonly number[] | undefined;
 }
 
 /** What is kept of a Delivery that is not settled. */
@@ -85,7 +93,7 @@ const lastWritesMs = 5_000;
  */
 export class Dispatcher {
   readonly #deps: RoomDeps;
-  readonly #settings: RequestSettings;
+  readonly #settings: DispatcherSettings;
   readonly #attempts: DispatcherDeps;
   readonly #metrics: ReportMetrics;
   readonly #firstSight: FirstSight;
@@ -108,7 +116,7 @@ export class Dispatcher {
 
   constructor(
     deps: RoomDeps,
-    settings: RequestSettings,
+    settings: DispatcherSettings,
     attempts: DispatcherDeps,
     metrics: ReportMetrics,
     firstSight: FirstSight,
@@ -121,7 +129,7 @@ export class Dispatcher {
     this.#lanes = new Lanes((url) => attempts.guard.refuses(url));
     this.#metrics = metrics;
     this.#firstSight = firstSight;
-    this.#agenda = new Agenda(deps.clock, () => this.#pump());
+    this.#agenda = new Agenda(deps.clock, () => this.#pump(), settings.maxInFlight);
     this.#gone = new GoneUrls(deps.informers, deps.clock, attempts.secrets);
     this.#view = deps.informers.of('Delivery').view({
       select: (delivery) => this.#select(delivery),
@@ -342,7 +350,8 @@ export class Dispatcher {
   async #send(text: string, lane: string, { delivery, hook }: Ready): Promise<void> {
     const result = await this.#attempt(delivery, hook);
     this.#observe(lane, result);
-    const time = { nowMs: this.#deps.clock.now(), random: Math.random() };
+    const stepsMs = this.#settings.retryStepsMs;
+    const time = { nowMs: this.#deps.clock.now(), random: Math.random(), stepsMs };
     const status = attemptedStatus(delivery, hook, result.verdict, result.record, time);
     const gone = status.reason === 'Gone' ? { goneUrlVersion: result.urlVersion } : {};
     await this.#write(text, delivery, { ...status, ...gone });

@@ -178,6 +178,55 @@ describe('the pause that an origin asked for', () => {
   });
 });
 
+describe('an operator', () => {
+  it('says how many attempts are under way at one origin', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => 'hang';
+    house.start({ maxInFlight: { total: 8, perOrigin: 2 } });
+    for (let index = 0; index < 4; index += 1)
+      await ended(`t${index}`, [{ name: `h${index}`, webhook: { url: receiver.url, timeoutSeconds: 5 } }]);
+    await receiver.received(2);
+    await pass();
+    expect(receiver.requests).toHaveLength(2);
+    receiver.answer = () => ({ status: 204 });
+    house.clock.advance(5_500);
+    await receiver.received(4);
+  });
+
+  it('says how many attempts are under way in all', async () => {
+    const receivers = await Promise.all([1, 2, 3].map(() => house.receiver()));
+    for (const receiver of receivers) receiver.answer = () => 'hang';
+    house.start({ maxInFlight: { total: 2, perOrigin: 1 } });
+    for (const [index, { url }] of receivers.entries()) {
+      await ended(`t${index}`, [{ name: `h${index}`, webhook: { url, timeoutSeconds: 5 } }]);
+      await house.delivery(`h${index}`);
+      if (index < 2) await receivers[index]?.received(1);
+    }
+    // What needs no message is reached even so.
+    await ended('no', [{ name: 'no', filter: 'false', webhook: { url: receivers[2]?.url } }]);
+    await house.delivery('no', settled);
+    expect(receivers.map(({ requests }) => requests.length)).toEqual([1, 1, 0]);
+    for (const receiver of receivers) receiver.answer = () => ({ status: 204 });
+    house.clock.advance(5_500);
+    await receivers[2]?.received(1);
+  });
+
+  it('says when it is tried again', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 404 });
+    house.start({ retryStepsMs: [1_000, 2_000] });
+    await ended('t', [{ name: 'a', webhook: { url: receiver.url } }]);
+    await house.delivery('a', ({ status }) => status?.attemptCount === 1);
+    house.clock.advance(1_101);
+    await house.delivery('a', ({ status }) => status?.attemptCount === 2);
+    house.clock.advance(2_201);
+    expect((await house.delivery('a', settled)).status).toMatchObject({
+      reason: 'Exhausted',
+      attemptCount: 3,
+    });
+  });
+});
+
 describe('a verdict that needs no network', () => {
   it('is reached although its origin is paused', async () => {
     const receiver = await house.receiver();

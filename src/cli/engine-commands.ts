@@ -6,10 +6,12 @@ import {
   collectValues,
   count,
   durationMs,
+  namespaceName,
   namespaceNames,
   portNumber,
   retentionMs,
   retryWaitsMs,
+  shardCount,
 } from './flags.ts';
 
 /** The flags of whatever starts an engine. */
@@ -51,8 +53,26 @@ export function addEngineCommands(program: Command, { add, handle }: CommandSetu
     .option('--spawn', 'make Tasks of events (with none of the three: all)')
     .option('--run', 'run Tasks')
     .option('--report', 'tell hooks of the Tasks that ended')
-    .addOption(watchNamespaceOption());
-  handle(addOutboxFlags(addEngineFlags(up)), async (context, _args, flags) => {
+    .addOption(watchNamespaceOption())
+    .addOption(
+      new Option(
+        '--shards <n>',
+        'share the work with other replicas, in so many shards of namespaces (on Kubernetes)',
+      ).argParser(shardCount),
+    )
+    .addOption(
+      new Option(
+        '--lease-namespace <name>',
+        "of the replicas' Leases (default: the Pod's own, else telos-system)",
+      ).argParser(namespaceName),
+    )
+    .addOption(
+      new Option(
+        '--lease-duration <duration>',
+        'others take over when a replica is silent for so long (default: 10s)',
+      ).argParser(durationMs),
+    );
+  handle(addEngineFlags(addOutboxFlags(up)), async (context, _args, flags) => {
     const { readUpOptions } = await import('./engine-options.ts');
     const { runUp } = await import('./commands/up.ts');
     return runUp(await readUpOptions(flags as object, context));

@@ -5,6 +5,7 @@ import { clampUtf8, escapeControls } from '../base/text.ts';
 import { parseUrl } from '../base/url.ts';
 import type { EgressGuard, SendOutcome } from '../egress/guard.ts';
 import { StoreError } from '../store/errors.ts';
+import type { Tenure } from '../store/shards/tenure.ts';
 import { laneOfUrl } from './lane.ts';
 import { redact } from './redact.ts';
 import {
@@ -24,6 +25,8 @@ const maxMessageBytes = 1024;
 export interface AttemptDeps extends RequestDeps {
   readonly guard: Pick<EgressGuard, 'send'>;
   readonly clock: Clock;
+  /** Until when an attempt may be made; undefined: at any time. */
+  readonly tenure?: Tenure | undefined;
 }
 
 /** What came of an attempt: what it means, and what is kept of it. */
@@ -50,7 +53,7 @@ export async function canBeSent(
 /**
  * Makes one attempt at a message, the only way there is: a Delivery's and `telos hooks test`'s alike.
  * `onSend` is called right before the request is handed to the connector.
- * @throws StoreError when Secrets cannot be read at all: then nothing was sent
+ * @throws StoreError when Secrets cannot be read at all: then nothing was sent; the signal's reason when it aborts
  */
 export async function makeAttempt(
   message: Message,
@@ -69,7 +72,9 @@ export async function makeAttempt(
   }
   const { prepared } = preparation;
   onSend(prepared);
-  const outcome = await deps.guard.send(prepared.request, signal);
+  // Looking up, connecting and TLS take time, in which the right to send may end.
+  const beforeWrite = deps.tenure === undefined ? undefined : () => deps.tenure?.check();
+  const outcome = await deps.guard.send({ ...prepared.request, beforeWrite }, signal);
   const answeredAt = deps.clock.now();
   const verdict = tidy(judge(outcome, answeredAt), prepared.secretValues);
   return {

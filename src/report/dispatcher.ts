@@ -11,6 +11,7 @@ import { Agenda, type InFlightLimits } from './agenda.ts';
 import { type AttemptDeps, type AttemptResult, canBeSent, makeAttempt } from './attempt.ts';
 import {
   attemptedStatus,
+  type DeliveryStep,
   decideStep,
   dueAt,
   mayNeedNoMessage,
@@ -23,6 +24,7 @@ import { Filters } from './filters.ts';
 import type { FirstSight } from './first-sight.ts';
 import { GoneUrls } from './gone-urls.ts';
 import { Lanes, laneOf, urlOf } from './lane.ts';
+import { LastAttempts } from './last-attempts.ts';
 import type { ReportMetrics } from './metrics.ts';
 import { type Message, originOf, type RequestSettings } from './request.ts';
 import { writeStatus } from './status-writer.ts';
@@ -64,7 +66,7 @@ type Outcome =
   | { readonly do: 'again'; readonly afterMs: number }
   | { readonly do: 'queue'; readonly lane: string; readonly ready: Ready };
 
-const nothing: Outcome = { do: 'nothing' };
+const nothing: Outcome & { readonly do: 'nothing' } = { do: 'nothing' };
 
 /** Reasons that stay until somebody changes a Secret. */
 const mendedByPeople: ReadonlySet<DeliveryReason> = new Set([
@@ -88,7 +90,8 @@ const lastWritesMs = 5_000;
  * D1. One attempt at a Delivery at a time, and none before the one before is written.
  * D2. What is sent is what the store holds; what came of it is one write of the status.
  * D3. When, and in whose turn, is the agenda's business: one origin makes no other wait.
- * D4. The lane of a message is the origin that its URL leads to, wherever that URL stands; what nothing need be sent
+ * D4. What its namespace takes along has one last attempt (`LastAttempts`), which is never beside one of these.
+ * D5. The lane of a message is the origin that its URL leads to, wherever that URL stands; what nothing need be sent
  *     for waits in none.
  */
 export class Dispatcher {
@@ -107,6 +110,9 @@ export class Dispatcher {
   readonly #judged = new Map<string, string>();
   /** What was judged just now, if its turn comes at once. */
   #ready: Ready | undefined;
+  /** Those of them that are being sent. */
+  readonly #sending = new Set<string>();
+  readonly #lastAttempts: LastAttempts;
   readonly #warm = new Map<string, Delivery>();
   /** The newest version written or read here, until the view has it: what is older than that is past. */
   readonly #known = new Map<string, number>();
@@ -124,6 +130,7 @@ export class Dispatcher {
     this.#deps = deps;
     // Every status that waits to be written listens to it.
     setMaxListeners(0, this.#lastWrites.signal);
+    deps.tenure?.signal.addEventListener('abort', () => this.#lastWrites.abort(), { once: true });
     this.#settings = settings;
     this.#attempts = attempts;
     this.#lanes = new Lanes((url) => attempts.guard.refuses(url));
@@ -131,8 +138,15 @@ export class Dispatcher {
     this.#firstSight = firstSight;
     this.#agenda = new Agenda(deps.clock, () => this.#pump(), settings.maxInFlight);
     this.#gone = new GoneUrls(deps.informers, deps.clock, attempts.secrets);
+    const work = {
+      step: (delivery: Delivery) => this.#decide(delivery),
+      attempt: (delivery: Delivery, hook: Hook) => this.#attempt(delivery, hook),
+    };
+    this.#lastAttempts = new LastAttempts(deps, work, metrics);
     this.#view = deps.informers.of('Delivery').view({
       select: (delivery) => this.#select(delivery),
+      onDelete: (delivery) =>
+        this.#lastAttempts.take(delivery, this.#sending.has(keyText(delivery.metadata))),
       onChange: (change) => this.#onChange(change),
     });
   }
@@ -173,6 +187,7 @@ export class Dispatcher {
     const cancelGiveUp = await stopping;
     this.#running = false;
     this.#agenda.disarm();
+    await this.#lastAttempts.stop();
     if (this.#underWay.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
     cancelGiveUp();
   }
@@ -287,9 +302,9 @@ export class Dispatcher {
     this.#ready = undefined;
   }
 
-  /** Reaches the verdict if it needs no network; else finds the lane to wait in (D4). */
+  /** Reaches the verdict if it needs no network; else finds the lane to wait in (D5). */
   async #judge(text: string): Promise<Outcome> {
-    const decided = await this.#decide(text);
+    const decided = await this.#consider(text);
     if (decided.do !== 'send') return decided;
     const { delivery, hook } = decided;
     const lane = await this.#laneOf(delivery, hook);
@@ -311,7 +326,7 @@ export class Dispatcher {
       await this.#send(text, lane, judged);
       return nothing;
     }
-    const decided = await this.#decide(text);
+    const decided = await this.#consider(text);
     if (decided.do !== 'send') return decided;
     // A Secret may have changed while it waited.
     const nowLane = this.#judged.has(text) ? await this.#laneOf(decided.delivery, decided.hook) : lane;
@@ -321,19 +336,23 @@ export class Dispatcher {
   }
 
   /** Reads a due Delivery and decides; what is to be settled is settled. */
-  async #decide(text: string): Promise<Ready | (Outcome & { readonly do: 'nothing' | 'again' })> {
+  async #consider(text: string): Promise<Ready | (Outcome & { readonly do: 'nothing' | 'again' })> {
     const delivery = await this.#read(text);
     if (delivery === undefined) return { do: 'again', afterMs: readAgainMs };
-    if (!needsDispatch(delivery)) return { do: 'nothing' };
-    const isPassed = this.#judged.has(text);
-    const step = decideStep(delivery, {
+    if (!needsDispatch(delivery)) return nothing;
+    const step = await this.#decide(delivery);
+    if (step.do === 'send') return { do: 'send', delivery, hook: step.hook };
+    await this.#write(text, delivery, settledStatus(delivery, step, this.#deps.clock.now()));
+    return nothing;
+  }
+
+  async #decide(delivery: Delivery): Promise<DeliveryStep> {
+    const isPassed = this.#judged.has(keyText(delivery.metadata));
+    return decideStep(delivery, {
       // It was true when it was judged, and neither it nor the payload ever changes.
       filter: (expression, payload) => isPassed || this.#filters.evaluate(expression, payload),
       isGone: await this.#gone.has(delivery),
     });
-    if (step.do === 'send') return { do: 'send', delivery, hook: step.hook };
-    await this.#write(text, delivery, settledStatus(delivery, step, this.#deps.clock.now()));
-    return { do: 'nothing' };
   }
 
   /** The origin that it leads to; undefined when nothing will be sent there. */
@@ -348,7 +367,10 @@ export class Dispatcher {
 
   /** Makes an attempt and writes what came of it. */
   async #send(text: string, lane: string, { delivery, hook }: Ready): Promise<void> {
-    const result = await this.#attempt(delivery, hook);
+    // Deleted since it was read: whether it is sent is no longer decided here (D4).
+    if (this.#view.get(delivery.metadata) === undefined) return;
+    this.#sending.add(text);
+    const result = await this.#attempt(delivery, hook).finally(() => this.#sending.delete(text));
     this.#observe(lane, result);
     const stepsMs = this.#settings.retryStepsMs;
     const time = { nowMs: this.#deps.clock.now(), random: Math.random(), stepsMs };
@@ -377,8 +399,8 @@ export class Dispatcher {
   async #attempt(delivery: Delivery, hook: Hook): Promise<AttemptResult> {
     const { metadata } = delivery;
     const number = nextNumber(delivery);
-    // Shutting down lets attempts end: their own timeout bounds them.
-    const signal = new AbortController().signal;
+    // Shutting down lets attempts end: their own timeout bounds them. Not so where another takes over.
+    const signal = this.#deps.tenure?.signal ?? new AbortController().signal;
     let beganAt = this.#deps.clock.monotonic();
     const result = await makeAttempt(
       messageOf(delivery, hook),
@@ -412,7 +434,11 @@ export class Dispatcher {
     const written = await writeStatus(
       delivery,
       status,
-      { ...this.#deps, onError: () => this.#metrics.statusErrors.inc() },
+      {
+        ...this.#deps,
+        isFenced: this.#deps.tenure !== undefined,
+        onError: () => this.#metrics.statusErrors.inc(),
+      },
       this.#lastWrites.signal,
     );
     if (written === undefined) return;

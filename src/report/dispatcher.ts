@@ -310,7 +310,8 @@ export class Dispatcher {
     const lane = await this.#laneOf(delivery, hook);
     if (lane !== undefined) {
       const queue: Outcome = { do: 'queue', lane, ready: decided };
-      if (this.#agenda.hasRoom(lane)) return queue;
+      // Of what may be wrong with the hook itself, only a template takes work to find out.
+      if (hook.webhook.template === undefined || this.#agenda.hasRoom(lane)) return queue;
       if (await canBeSent(messageOf(delivery, hook), nextNumber(delivery), this.#settings, this.#attempts))
         return queue;
     }

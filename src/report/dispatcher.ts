@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { Delivery, DeliveryReason } from '../api/delivery.ts';
+import type { Delivery } from '../api/delivery.ts';
 import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
 import type { EgressGuard } from '../egress/guard.ts';
@@ -20,6 +20,7 @@ import {
   type StatusPatch,
   settledStatus,
 } from './decide-delivery.ts';
+import { sayDeliveryNews } from './delivery-news.ts';
 import { Filters } from './filters.ts';
 import type { FirstSight } from './first-sight.ts';
 import { GoneUrls } from './gone-urls.ts';
@@ -67,13 +68,6 @@ type Outcome =
   | { readonly do: 'queue'; readonly lane: string; readonly ready: Ready };
 
 const nothing: Outcome & { readonly do: 'nothing' } = { do: 'nothing' };
-
-/** Reasons that stay until somebody changes a Secret. */
-const mendedByPeople: ReadonlySet<DeliveryReason> = new Set([
-  'SecretNotFound',
-  'SecretNotAllowed',
-  'InvalidHeader',
-]);
 
 /** So many whole Deliveries are kept for an attempt that is due now; others are read when their turn comes. */
 const maxWarm = 1024;
@@ -378,7 +372,6 @@ export class Dispatcher {
     const status = attemptedStatus(delivery, hook, result.verdict, result.record, time);
     const gone = status.reason === 'Gone' ? { goneUrlVersion: result.urlVersion } : {};
     await this.#write(text, delivery, { ...status, ...gone });
-    this.#sayIfStuck(delivery, status);
   }
 
   /** The Delivery as it stands: the one the watch brought, if it is still in memory, else read. */
@@ -444,62 +437,11 @@ export class Dispatcher {
     );
     if (written === undefined) return;
     this.#known.set(text, Number(written.metadata.resourceVersion));
-    this.#sayIfSettled(delivery, status);
-  }
-
-  /** Says at once what no waiting mends: 28 hours later is too late to hear of a missing Secret. */
-  #sayIfStuck(
-    delivery: Delivery,
-    { phase, reason, message, attemptCount, nextAttemptAt }: StatusPatch,
-  ): void {
-    if (phase !== 'Retrying' || attemptCount !== 1 || !reason) return;
-    const { task, hook } = delivery.spec;
-    const { namespace, name } = delivery.metadata;
-    const origin = laneOf(delivery);
-    this.#deps.log.info('a first attempt failed; it will be tried again', {
-      delivery: name,
-      namespace,
-      task: task.name,
-      hook: hook.name,
-      origin,
-      reason,
-      error: message,
-      nextAttemptAt,
-    });
-    if (!mendedByPeople.has(reason)) return;
-    this.#deps.events.record(
-      { kind: 'Task', namespace, name: task.name, uid: task.uid },
-      'Warning',
-      'DeliveryWaits',
-      `hook ${hook.name} cannot be told yet: ${reason}: ${message}`,
-    );
-  }
-
-  #sayIfSettled(delivery: Delivery, { phase, reason, message }: StatusPatch): void {
-    const { namespace } = delivery.metadata;
-    const { task, hook } = delivery.spec;
-    if (phase === 'Retrying' || phase === 'Pending') return;
-    this.#firstSight.take(delivery.metadata.name);
-    this.#metrics.settled.inc({ phase, reason: reason ?? '' });
-    const fields = {
-      delivery: delivery.metadata.name,
-      namespace,
-      task: task.name,
-      hook: hook.name,
-      origin: laneOf(delivery),
-      reason,
-    };
-    if (phase !== 'Failed') {
-      this.#deps.log.debug('a Delivery is settled', { ...fields, phase });
-      return;
+    if (status.phase !== 'Retrying' && status.phase !== 'Pending') {
+      this.#firstSight.take(delivery.metadata.name);
+      this.#metrics.settled.inc({ phase: status.phase, reason: status.reason ?? '' });
     }
-    this.#deps.log.warn('a Delivery failed', { ...fields, error: message });
-    this.#deps.events.record(
-      { kind: 'Task', namespace, name: task.name, uid: task.uid },
-      'Warning',
-      'DeliveryFailed',
-      `hook ${hook.name} was not told: ${reason}: ${message}`,
-    );
+    sayDeliveryNews(delivery, status, this.#deps);
   }
 }
 

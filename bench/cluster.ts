@@ -1,11 +1,15 @@
 import { customResourceDefinition } from '../src/api/crd.ts';
 import { type Kind, kinds, type Resource } from '../src/api/kinds.ts';
+import { onCompletionAnnotation } from '../src/api/names.ts';
+import { draftDeliveries } from '../src/report/delivery-draft.ts';
+import { parseHooks } from '../src/report/hooks-annotation.ts';
+import { runOf } from '../src/report/run-id.ts';
 import type { ResourceStore } from '../src/store/store.ts';
 import { type ControlPlane, startControlPlane } from '../test/cluster/kit/control-plane.ts';
 import type { KubeObject } from '../test/cluster/kit/kube-object.ts';
 import { inParallel } from './in-parallel.ts';
-import { endedStatus, taskDraft } from './resources.ts';
-import { openPlace, type StorePlace } from './stand.ts';
+import { deliveredAtOnce, endedStatus, recorded, taskDraft } from './resources.ts';
+import { type ClusterPlace, openPlace } from './stand.ts';
 
 /** Writes side by side while a namespace is filled: as many as a store has connections. */
 export const width = 32;
@@ -54,7 +58,7 @@ export class BenchCluster {
   }
 
   /** A fresh namespace with the Secret that hooks name. */
-  async namespace(): Promise<StorePlace & { readonly namespace: string }> {
+  async namespace(): Promise<ClusterPlace> {
     const { admin, kubeconfig } = this.#plane;
     const namespace = await admin.createNamespace('bench', { serviceAccount: false });
     const stringData = { authorization: 'Bearer 0123456789abcdef' };
@@ -78,6 +82,28 @@ export class BenchCluster {
   async fillEnded(namespace: string, count: number, urls: readonly string[]): Promise<void> {
     await this.fill(namespace, count, urls);
     await inParallel(count, width, (n) => this.end(namespace, `task-${n}`));
+  }
+
+  /** Tasks that are recorded, each with a settled Delivery; returns one of these. */
+  async fillSettled(
+    namespace: string,
+    count: number,
+    urls: readonly string[],
+  ): Promise<Resource<'Delivery'>> {
+    const { store } = this;
+    let last: Resource<'Delivery'> | undefined;
+    await inParallel(count, width, async (n) => {
+      const { metadata, ...draft } = recorded(hookedTask(`task-${n}`, urls[n % urls.length]));
+      const created = await store.create({ ...draft, metadata: { ...metadata, namespace } });
+      const task = await store.patch('Task', created.metadata, endedStatus(), { subresource: 'status' });
+      const list = parseHooks(task.metadata.annotations?.[onCompletionAnnotation] ?? '');
+      for (const delivery of draftDeliveries(task, runOf(task, 'Succeeded'), list, { expired: false })) {
+        const { metadata: key } = await store.create(delivery);
+        last = await store.patch('Delivery', key, { status: deliveredAtOnce() }, { subresource: 'status' });
+      }
+    });
+    if (last === undefined) throw new Error('nothing was filled in');
+    return last;
   }
 
   /** Bytes of a resource as etcd keeps it: the API server stores the JSON that it shows. */

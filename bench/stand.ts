@@ -61,10 +61,13 @@ async function loopbackCertificate(): Promise<{ authority: Certificate; certific
 }
 
 /** Where a store is, and what of it is worked on. */
-export type StorePlace =
-  | { readonly path: string }
-  /** One namespace of a cluster. */
-  | { readonly kubeconfig: string; readonly namespace: string };
+export type StorePlace = { readonly path: string } | ClusterPlace;
+
+/** One namespace of a cluster. */
+export interface ClusterPlace {
+  readonly kubeconfig: string;
+  readonly namespace: string;
+}
 
 /** The store as `telos up` opens it. */
 export function openPlace(place: StorePlace): Promise<ResourceStore> {

@@ -45,7 +45,8 @@ const yaml = (object) => stringify(object, { lineWidth: 0, aliasDuplicateObjects
 
 /** Path below deploy/ → content. */
 async function generate() {
-  const { customResourceDefinition, kinds, kindNames, accessRules, kelosLeaseRule } = await loadApi();
+  const { customResourceDefinition, kinds, kindNames, accessRules, kelosLeaseRule, sharingRule } =
+    await loadApi();
   const files = new Map();
   for (const kind of kindNames.filter((name) => kinds[name].custom)) {
     const definition = customResourceDefinition(kind);
@@ -62,6 +63,7 @@ async function generate() {
     companion: accessRules('companion'),
     standalone: accessRules('standalone'),
     'kelos-lease': [kelosLeaseRule],
+    sharing: [sharingRule],
   };
   for (const [name, list] of Object.entries(rules)) {
     files.set(

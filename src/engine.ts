@@ -11,6 +11,7 @@ import { createSpawnRoom, type SpawnRoom } from './spawn/room.ts';
 import { EventRecorder } from './store/event-recorder.ts';
 import { Informers } from './store/informer.ts';
 import type { Room, RoomDeps } from './store/room.ts';
+import type { Tenure } from './store/shards/tenure.ts';
 import type { ResourceStore } from './store/store.ts';
 
 export interface EngineOptions {
@@ -23,10 +24,16 @@ export interface EngineOptions {
   readonly spawn: boolean;
   readonly run: { readonly runner: Runner } | undefined;
   readonly report: ReportSettings | undefined;
+  /** Until when the work is ours; undefined: for as long as it runs. */
+  readonly tenure?: Tenure | undefined;
+  /** What follows the store; undefined: informers of its own. */
+  readonly informers?: Informers | undefined;
+  /** Where the rooms register theirs; undefined: a registry that has the process's and the store's, too. */
+  readonly metrics?: Registry | undefined;
 }
 
 export interface Engine {
-  readonly metrics: Registry;
+  readonly metrics: Pick<Registry, 'contentType' | 'metrics'>;
   /** Turns an inbound event into Tasks. Undefined when spawn is off. */
   readonly ingest: SpawnRoom['ingest'] | undefined;
   /** What has to happen before it may be sent work. */
@@ -45,15 +52,14 @@ export interface Engine {
 
 /** Puts the rooms that are on around one store. The only place that knows which they are. */
 export function createEngine(options: EngineOptions): Engine {
-  const { store, namespaces, clock, log } = options;
-  const metrics = new Registry();
-  collectDefaultMetrics({ register: metrics });
-  storeGauge(metrics, store, clock);
-  const informers = new Informers({ store, namespaces, clock, log });
+  const { store, namespaces, clock, log, tenure } = options;
+  const metrics = options.metrics ?? processMetrics(store, clock);
+  const informers = options.informers ?? new Informers({ store, namespaces, clock, log });
   const events = new EventRecorder(store, clock, log);
   const depsOf = (room: string): RoomDeps => ({
     store,
     namespaces,
+    tenure,
     informers,
     events,
     clock,
@@ -80,6 +86,14 @@ export function createEngine(options: EngineOptions): Engine {
       await events.flush();
     },
   };
+}
+
+/** The metrics of the process and of the store. */
+export function processMetrics(store: ResourceStore, clock: Clock): Registry {
+  const metrics = new Registry();
+  collectDefaultMetrics({ register: metrics });
+  storeGauge(metrics, store, clock);
+  return metrics;
 }
 
 /** The longest that a scrape waits for the store, in milliseconds. */

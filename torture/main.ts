@@ -3,22 +3,28 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type StandKind, stands } from './stand.ts';
+import { type StandKind, stands } from './stands.ts';
 import { summarize } from './summary.ts';
 import { torture } from './torture.ts';
 
+/** A quarter of an hour or so each. */
+const defaults: Readonly<Record<StandKind, { readonly kills: number; readonly tasks: number }>> = {
+  sqlite: { kills: 1000, tasks: 10_000 },
+  kubernetes: { kills: 200, tasks: 2_000 },
+};
+
 const { values } = parseArgs({
   options: {
-    kills: { type: 'string', default: '1000' },
-    tasks: { type: 'string', default: '10000' },
+    kills: { type: 'string' },
+    tasks: { type: 'string' },
     seed: { type: 'string', default: randomBytes(4).toString('hex') },
     store: { type: 'string', default: 'sqlite' },
   },
 });
-const kills = wholeNumber('--kills', values.kills);
-const tasks = wholeNumber('--tasks', values.tasks);
 const { seed, store } = values;
 if (!isStandKind(store)) refuse(`no store '${store}' can be tortured: use ${Object.keys(stands).join(', ')}`);
+const kills = wholeNumber('--kills', values.kills ?? String(defaults[store].kills));
+const tasks = wholeNumber('--tasks', values.tasks ?? String(defaults[store].tasks));
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 const folder = await mkdtemp(join(tmpdir(), 'telos-torture-'));
@@ -31,7 +37,7 @@ const passed = await run(store).catch((error: unknown) => {
 });
 if (passed) await rm(folder, { recursive: true, force: true });
 else {
-  console.log(`\nThe store is kept in ${folder}. To repeat:`);
+  console.log(`\nWhat is left of the store is in ${folder}. To repeat:`);
   console.log(`  npm run torture -- --kills ${kills} --tasks ${tasks} --store ${store} --seed ${seed}`);
 }
 process.exit(passed ? 0 : 1);

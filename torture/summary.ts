@@ -6,7 +6,7 @@ import type { TortureResult } from './torture.ts';
 const shownFaults = 50;
 
 /** The table at the end, and every fault by name. `seconds`: how long it took. */
-export function summarize({ evidence, faults, kills }: TortureResult, seconds: number): string {
+export function summarize({ evidence, faults, kills, trouble }: TortureResult, seconds: number): string {
   const { written, deliveries, arrivals } = evidence;
   const moments = Object.entries(kills).map(([at, count]) => `${at} ${count}`);
   const runs = written.flatMap((task) => task.runs);
@@ -14,6 +14,7 @@ export function summarize({ evidence, faults, kills }: TortureResult, seconds: n
   const countOf = (kind: string): number => faults.filter((fault) => fault.kind === kind).length;
   const rows: [string, string | number][] = [
     ['kills', `${sum(Object.values(kills))} (at: ${moments.join(', ')})`],
+    ...Object.entries(trouble),
     ['Tasks', `${written.length}, ended ${runs.length} times, ${written.filter(isDeleted).length} deleted`],
     ['Deliveries', deliveries.length],
     ...countEnds(deliveries),

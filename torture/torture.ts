@@ -9,12 +9,14 @@ import { runCli } from '../src/cli/program.ts';
 import { needsDispatch } from '../src/report/decide-delivery.ts';
 import { redeliver } from '../src/report/redeliver.ts';
 import { keyOf, type ResourceStore } from '../src/store/store.ts';
+import type { EngineProcess } from './engine-process.ts';
 import { type Evidence, type Fault, judge } from './judge.ts';
 import { Ledger } from './ledger.ts';
 import { type Moment, planKill, planTask } from './plan.ts';
 import { Receiver } from './receiver.ts';
 import { hookOf, roles, secrets } from './roles.ts';
-import { type EngineProcess, receiverAddress, type Stand, type StandKind, stands } from './stand.ts';
+import { receiverAddress, type Stand } from './stand.ts';
+import { type StandKind, stands } from './stands.ts';
 import { Writer, type WrittenTask } from './writer.ts';
 
 export interface TortureOptions {
@@ -33,12 +35,16 @@ export interface TortureResult {
   readonly evidence: Evidence;
   /** How many kills came at each kind of moment. */
   readonly kills: Readonly<Record<Moment['at'], number>>;
+  /** What happened to the store besides, and how often. */
+  readonly trouble: Readonly<Record<string, number>>;
 }
 
 /** Receivers get well when so much of the kills is over: recovering is tortured too. */
 const healAfter = 0.8;
 /** How long the event that an engine is to die of may take to come. Real milliseconds. */
 const patienceMs = 1_000;
+/** A start that takes longer waits for a store that is away, and says nothing of how fast the machine is. Real. */
+const longestStartMs = 3_000;
 /** How long nothing may happen at the end before what is left counts as unsettled. Real. */
 const stillMs = 60_000;
 /** A wait that nobody sits out, by the engine's clock. */
@@ -51,7 +57,7 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
   const names = [receiverAddress];
   const caFile = join(folder, 'ca.pem');
   await writeFile(caFile, authority.certPem);
-  const stand = await stands[options.store](folder, caFile);
+  const stand = await stands[options.store]({ folder, caFile, seed, kills: options.kills });
   const ledger = new Ledger();
   const receivers = new Map<string, Receiver>();
   try {
@@ -63,7 +69,7 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
         await Receiver.start(name, role, { seed, ledger, clock: stand.clock, certificate, untrusted }),
       );
     const { evidence, kills } = await new Torture(options, stand, ledger, receivers).run();
-    return { faults: judge(evidence), evidence, kills };
+    return { faults: judge(evidence), evidence, kills, trouble: stand.trouble?.counts ?? {} };
   } finally {
     for (const receiver of receivers.values()) await receiver.close();
     await stand.close();
@@ -108,6 +114,7 @@ class Torture {
     const counts = { start: 0, random: 0, POST: 0, '2xx': 0, write: 0 };
     await this.#makeSecrets(['token', 'signing']);
     const healAt = Math.floor(kills * healAfter);
+    this.#stand.trouble?.begin();
     for (let kill = 0; kill < kills; kill += 1) {
       if (kill === healAt) await this.#heal();
       const moment = planKill(this.#options.seed, kill);
@@ -139,7 +146,8 @@ class Torture {
     died.catch(() => {});
     await engine.kill();
     // One that was not ready yet takes at least as long as it lived.
-    this.#startMs = Math.max(this.#startMs, engine.isReady ? 0 : performance.now() - startedAt);
+    const livedMs = Math.min(performance.now() - startedAt, longestStartMs);
+    this.#startMs = Math.max(this.#startMs, engine.isReady ? 0 : livedMs);
     if (this.#broken !== undefined) throw this.#broken;
   }
 
@@ -148,7 +156,7 @@ class Torture {
     const startedAt = performance.now();
     const engine = this.#stand.startEngine();
     void engine.ready.then(() => {
-      this.#startMs = performance.now() - startedAt;
+      this.#startMs = Math.min(performance.now() - startedAt, longestStartMs);
     });
     return engine;
   }
@@ -210,7 +218,8 @@ class Torture {
     for (const [name, role] of Object.entries(roles)) {
       if (role.incurable) continue;
       const args = ['deliveries', 'recover', '--since', '1000h', '--hook', name];
-      await this.#telos([...args, '--store', this.#stand.storeName]);
+      const recover = (): Promise<void> => this.#telos([...args, '--store', this.#stand.storeName]);
+      await (this.#stand.trouble?.undisturbed(recover) ?? recover());
     }
   }
 
@@ -221,7 +230,7 @@ class Torture {
       stdin: Readable.from([]),
       stdout: { write: () => true },
       stderr,
-      env: {},
+      env: this.#stand.env,
       clock: this.#stand.clock,
       signal: new AbortController().signal,
     });
@@ -246,6 +255,7 @@ class Torture {
     this.#liveUpTo(this.#options.tasks);
     await Promise.all(this.#living);
     if (this.#broken !== undefined) throw this.#broken;
+    await this.#stand.trouble?.stop();
     await this.#settle();
     if (this.#options.kills === 0) await this.#heal();
     await this.#recover();

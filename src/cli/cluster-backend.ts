@@ -1,11 +1,18 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { createJobRunner } from '../run/job/job-runner.ts';
 import { KubernetesJobs } from '../run/job/kubernetes-jobs.ts';
 import type { Runner } from '../run/runner.ts';
-import { connectApiServer } from '../store/kubernetes/api-server.ts';
+import type { Sharding } from '../sharded-engine.ts';
+import { type ApiServer, connectApiServer } from '../store/kubernetes/api-server.ts';
+import { KubernetesLeases } from '../store/kubernetes/kubernetes-leases.ts';
 import { createKubernetesStore } from '../store/kubernetes/kubernetes-store.ts';
+import { leaseTiming } from '../store/shards/lease.ts';
 import type { ResourceStore } from '../store/store.ts';
+import type { ShardingOptions } from './engine-options.ts';
 import { refuseBesideKelos } from './kelos-lease.ts';
 
 export interface ClusterOptions {
@@ -15,26 +22,70 @@ export interface ClusterOptions {
   /** Only these namespaces; undefined: all. */
   readonly namespaces: readonly string[] | undefined;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean };
+  /** How to share the work; undefined: there is no other replica. */
+  readonly sharding: ShardingOptions | undefined;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** What an engine works on and with. */
+export interface ClusterBackend {
+  readonly store: ResourceStore;
+  /** Makes what runs the Tasks of a store. */
+  readonly runner: (store: ResourceStore) => Runner;
+  readonly sharding: Sharding | undefined;
 }
 
 /**
  * The store and the runner of an engine on Kubernetes, over one connection.
  * @throws StoreError, and CliError when Kelos's controller does what this engine is to do
  */
-export async function openCluster(
-  options: ClusterOptions,
-): Promise<{ readonly store: ResourceStore; readonly runner: Runner }> {
+export async function openCluster(options: ClusterOptions): Promise<ClusterBackend> {
   const { context, env, namespaces, rooms, clock, log } = options;
   const server = await connectApiServer({ context, env, clock, log });
   const store = createKubernetesStore(server);
   try {
     if (rooms.spawn || rooms.run) await refuseBesideKelos(server, clock, log);
     const api = new KubernetesJobs(server);
-    return { store, runner: createJobRunner({ api, store, namespaces, clock, log }) };
+    return {
+      store,
+      runner: (of) => createJobRunner({ api, store: of, namespaces, clock, log }),
+      sharding: options.sharding === undefined ? undefined : await shardingOn(server, options.sharding, env),
+    };
   } catch (thrown) {
     await store.close();
     throw thrown;
   }
+}
+
+async function shardingOn(
+  server: ApiServer,
+  { shards, namespace, durationMs }: ShardingOptions,
+  env: ClusterOptions['env'],
+): Promise<Sharding> {
+  const place = namespace ?? (await ownNamespace(env)) ?? 'telos-system';
+  return {
+    leases: new KubernetesLeases(server, place),
+    timing: leaseTiming(durationMs),
+    shards,
+    self: replicaName(env['HOSTNAME'] || hostname()),
+  };
+}
+
+/** In a Pod the host is called as the Pod is. A process that starts again in it is another replica. */
+function replicaName(host: string): string {
+  const readable = host
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, '-')
+    .replace(/^-+/, '')
+    .slice(0, 63);
+  return `${readable || 'replica'}-${randomBytes(4).toString('hex')}`;
+}
+
+/** The namespace of the Pod that this process is in; undefined outside of one. */
+async function ownNamespace(env: ClusterOptions['env']): Promise<string | undefined> {
+  if (!env['KUBERNETES_SERVICE_HOST']) return undefined;
+  const file = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return text.trim() || undefined;
 }

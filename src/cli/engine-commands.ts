@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { CommandSetup } from './command-setup.ts';
 import { hookSecretsOption } from './delivery-commands.ts';
 import { addEgressFlags, type EgressFlags } from './egress-options.ts';
-import { collectValues, durationMs, namespaceNames, portNumber } from './flags.ts';
+import { collectValues, durationMs, namespaceName, namespaceNames, portNumber, shardCount } from './flags.ts';
 
 /** The flags of whatever starts an engine. */
 export interface EngineFlags extends EgressFlags {
@@ -32,7 +32,25 @@ export function addEngineCommands(program: Command, { add, handle }: CommandSetu
     .option('--spawn', 'make Tasks of events (with none of the three: all)')
     .option('--run', 'run Tasks')
     .option('--report', 'tell hooks of the Tasks that ended')
-    .addOption(watchNamespaceOption());
+    .addOption(watchNamespaceOption())
+    .addOption(
+      new Option(
+        '--shards <n>',
+        'share the work with other replicas, in so many shards of namespaces (on Kubernetes)',
+      ).argParser(shardCount),
+    )
+    .addOption(
+      new Option(
+        '--lease-namespace <name>',
+        "of the replicas' Leases (default: the Pod's own, else telos-system)",
+      ).argParser(namespaceName),
+    )
+    .addOption(
+      new Option(
+        '--lease-duration <duration>',
+        'others take over when a replica is silent for so long (default: 10s)',
+      ).argParser(durationMs),
+    );
   handle(addEngineFlags(up), async (context, _args, flags) => {
     const { readUpOptions } = await import('./engine-options.ts');
     const { runUp } = await import('./commands/up.ts');

@@ -25,12 +25,24 @@ export interface RoomSwitches {
   readonly report: boolean;
 }
 
+/** How replicas share the work. */
+export interface ShardingOptions {
+  /** In how many shards the namespaces are divided. */
+  readonly shards: number;
+  /** Where the Leases are; undefined: in the Pod's own namespace, else `telos-system`. */
+  readonly namespace: string | undefined;
+  /** How long a replica may be silent until others take over, in milliseconds. */
+  readonly durationMs: number;
+}
+
 export interface UpOptions extends EngineOptions {
   /** Manifests to apply first, as `-f` names them. */
   readonly files: readonly string[];
   /** Only these namespaces; undefined: all. */
   readonly namespaces: readonly string[] | undefined;
   readonly rooms: RoomSwitches;
+  /** Undefined: there is no other replica. */
+  readonly sharding: ShardingOptions | undefined;
 }
 
 export interface DemoOptions extends EngineOptions {
@@ -44,6 +56,10 @@ interface UpFlags extends EngineFlags {
   readonly spawn?: boolean;
   readonly run?: boolean;
   readonly report?: boolean;
+  readonly shards?: number;
+  readonly leaseNamespace?: string;
+  /** Milliseconds. */
+  readonly leaseDuration?: number;
 }
 
 /** @throws CliError when a file that a flag names cannot be read */
@@ -53,6 +69,7 @@ export async function readUpOptions(flags: UpFlags, context: CommandContext): Pr
     files: flags.file ?? [],
     namespaces: namespacesOf(flags, context),
     rooms: roomsOf(flags, context),
+    sharding: shardingOf(flags, context),
   };
 }
 
@@ -88,6 +105,35 @@ function namespacesOf({ watchNamespace }: UpFlags, context: CommandContext): rea
     );
   }
   return watchNamespace;
+}
+
+const defaultLeaseMs = 10_000;
+/** Shorter ones are lost whenever the API server is slow; longer ones leave work undone for minutes. */
+const leaseBounds = { leastMs: 5_000, mostMs: 120_000 };
+
+/** @throws UsageError when the flags do not go together */
+function shardingOf(flags: UpFlags, context: CommandContext): ShardingOptions | undefined {
+  const { shards, leaseNamespace: namespace, leaseDuration: durationMs = defaultLeaseMs } = flags;
+  if (shards === undefined) {
+    const alone = flags.leaseNamespace === undefined ? '--lease-duration' : '--lease-namespace';
+    if (flags.leaseNamespace === undefined && flags.leaseDuration === undefined) return undefined;
+    throw new UsageError('no Lease is held without shards', alone, 'add --shards 1, or more');
+  }
+  if (context.options.store.kind === 'sqlite') {
+    throw new UsageError('a file has one engine', '--shards', 'use it with --store kubernetes');
+  }
+  const { spawn, run } = roomsOf(flags, context);
+  if (shards > 1 && (spawn || run)) {
+    throw new UsageError(
+      'only telling hooks is divided: one replica takes the events and runs the Tasks',
+      '--shards',
+      'use --shards 1 with --spawn or --run',
+    );
+  }
+  if (durationMs < leaseBounds.leastMs || durationMs > leaseBounds.mostMs) {
+    throw new UsageError('not a duration for a Lease', '--lease-duration', 'use 5s to 2m');
+  }
+  return { shards, namespace, durationMs };
 }
 
 /** Naming one room leaves the others off; naming none is all, and on Kubernetes report: Kelos does the rest. */

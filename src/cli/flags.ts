@@ -9,17 +9,29 @@ export function collectValues(value: string, before: readonly string[] = []): re
   return [...before, value];
 }
 
-/** Collects a repeatable flag whose values may also be joined by commas or white space. */
+/** Collects a repeatable flag whose values may also be joined by commas or white space. An empty one is refused. */
 export function collectList(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, ...value.split(/[\s,]+/).filter((part) => part !== '')];
+  const values = listed(value);
+  if (values.length === 0) throw new InvalidArgumentError('Give a value, or leave the flag out.');
+  return [...before, ...values];
+}
+
+function listed(value: string): readonly string[] {
+  return value.split(/[\s,]+/).filter((part) => part !== '');
 }
 
 /** Collects names of namespaces, each once. */
 export function namespaceNames(value: string, before: readonly string[] = []): readonly string[] {
-  const names = collectList(value);
+  const names = listed(value);
   if (names.length === 0 || !names.every(isNamespace))
     throw new InvalidArgumentError(`Use ${namespaceForm}.`);
   return [...new Set([...before, ...names])];
+}
+
+/** Reads the name of a namespace. */
+export function namespaceName(value: string): string {
+  if (!isNamespace(value)) throw new InvalidArgumentError(`Use ${namespaceForm}.`);
+  return value;
 }
 
 /** @throws UsageError when what `-n` says cannot be a namespace */
@@ -48,6 +60,18 @@ export function portNumber(value: string): number {
     throw new InvalidArgumentError('Write a port from 0 to 65535.');
   }
   return port;
+}
+
+/** The most shards that there may be: each has an engine and a Lease that is renewed every few seconds. */
+const maxShards = 64;
+
+/** Reads a number of shards. */
+export function shardCount(value: string): number {
+  const count = Number(value);
+  if (!/^[1-9]\d?$/.test(value) || count > maxShards) {
+    throw new InvalidArgumentError(`Write a number from 1 to ${maxShards}.`);
+  }
+  return count;
 }
 
 /** Makes a reader of a flag that takes one of a few words. */

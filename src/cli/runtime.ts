@@ -8,9 +8,11 @@ import { createEngine, type Engine } from '../engine.ts';
 import { createProcessRunner } from '../run/process/process-runner.ts';
 import type { Runner } from '../run/runner.ts';
 import { type HttpServer, startHttpServer } from '../server/http-server.ts';
+import { createShardedEngine, type Sharding } from '../sharded-engine.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
 import { openThreadedStore } from '../store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../store/store.ts';
+import type { ShardingOptions } from './engine-options.ts';
 import { exposureWarning } from './exposure.ts';
 import { runDirectory, type StoreLocation } from './store-location.ts';
 import { makeDefaultFolder } from './store-option.ts';
@@ -22,6 +24,8 @@ export interface RuntimeOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Only these namespaces; undefined: all. */
   readonly namespaces?: readonly string[] | undefined;
+  /** How to share the work with other replicas; undefined: there are none. */
+  readonly sharding?: ShardingOptions | undefined;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean; readonly report: boolean };
   readonly egress: EgressOptions;
   readonly hookSecrets: 'any' | 'labelled';
@@ -71,20 +75,23 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       releases.push(() => lock.release());
     }
     const lost = new AbortController();
-    const { store, runner } = await openBackend(options, (error) => lost.abort(error));
+    const { store, runner, sharding } = await openBackend(options, (error) => lost.abort(error));
     releases.push(() => store.close());
     const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
     const { hookSecrets, backlogMs, namespaces } = options;
-    const engine = createEngine({
+    const shared = {
       store,
       namespaces,
       clock,
       log,
       spawn: rooms.spawn,
-      run: rooms.run ? { runner: runner() } : undefined,
       report: rooms.report ? { guard, hookSecrets, backlogMs, version } : undefined,
-    });
+    };
+    const engine =
+      sharding === undefined
+        ? createEngine({ ...shared, run: rooms.run ? { runner: runner(store) } : undefined })
+        : createShardedEngine({ ...shared, run: rooms.run ? runner : undefined, sharding });
     const server = await startHttpServer({ engine, log, host: options.host, port: options.port });
     const warning = exposureWarning(options.host, rooms);
     if (warning !== undefined) log.warn(warning, { url: server.url });
@@ -98,7 +105,8 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
 /** The store, and what makes the runner that goes with it. */
 interface Backend {
   readonly store: ResourceStore;
-  readonly runner: () => Runner;
+  readonly runner: (store: ResourceStore) => Runner;
+  readonly sharding: Sharding | undefined;
 }
 
 async function openBackend(options: RuntimeOptions, onLost: (error: Error) => void): Promise<Backend> {
@@ -106,22 +114,23 @@ async function openBackend(options: RuntimeOptions, onLost: (error: Error) => vo
   if (location.kind === 'kubernetes') {
     // Loaded when it is wanted: most engines have a file.
     const { openCluster } = await import('./cluster-backend.ts');
-    const { store, runner } = await openCluster({
+    return openCluster({
       context: location.context,
       env,
       namespaces,
       rooms,
+      sharding: options.sharding,
       clock,
       log,
     });
-    return { store, runner: () => runner };
   }
   // A file is worked on in a thread of its own, so that the engine never waits for the disk.
   const threadPath = besideProgram('store-thread.js');
   const store = await openThreadedStore({ path: location.path, log, threadPath, onLost });
   const keeperPath = besideProgram('keeper.js');
   const directory = runDirectory(location.path);
-  return { store, runner: () => createProcessRunner({ directory, keeperPath, clock, log }) };
+  const runner = (): Runner => createProcessRunner({ directory, keeperPath, clock, log });
+  return { store, runner, sharding: undefined };
 }
 
 /** The path of another program that is shipped in the same folder. */

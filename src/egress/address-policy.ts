@@ -25,6 +25,16 @@ export function parseCidr(text: string): Cidr | undefined {
   return { text: `${ipaddr.parse(address).toString()}/${bits}`, bytes, bits };
 }
 
+/**
+ * The two parts of an IPv6 address without brackets that may be meant as address and port. Whoever writes a port of
+ * one digit means an address.
+ */
+export function maybeWithPort(text: string): { readonly address: string; readonly port: string } | undefined {
+  const parts = /^(.+):([1-9]\d{1,4})$/.exec(text);
+  const [, address = '', port = ''] = parts ?? [];
+  return isIP(text) === 6 && isIP(address) === 6 ? { address, port } : undefined;
+}
+
 /** Whether an address (not a name) is in a range; never across families. */
 export function inCidr(address: string, cidr: Cidr): boolean {
   return bytesInCidr(addressBytes(address), cidr);

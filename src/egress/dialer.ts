@@ -3,6 +3,7 @@ import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:
 import type { Clock } from '../base/clock.ts';
 import { normalAddress } from './address-policy.ts';
 import { connectText, DialError, hostPort } from './dial-error.ts';
+import type { Patience } from './patience.ts';
 import { guarded, socketReady } from './socket-wait.ts';
 import type { Target } from './target.ts';
 import { tlsText, trustedContext } from './trust.ts';
@@ -40,11 +41,16 @@ export class Dialer {
     this.#context = trustedContext(options.caPem);
   }
 
-  /** Tries one address after the other. @throws DialError, or the signal's reason */
-  async dial(target: Target, addresses: readonly string[], signal: AbortSignal): Promise<Dialled> {
+  /**
+   * Tries one address after the other, for 5 s or as long as patience lasts: time that is up here is a fault of
+   * connecting. @throws DialError, or the caller's reason
+   */
+  async dial(target: Target, addresses: readonly string[], patience: Patience): Promise<Dialled> {
     const { clock } = this.#options;
+    const { signal } = patience;
     const began = clock.monotonic();
-    const leftMs = (): number => connectTimeoutMs - (clock.monotonic() - began);
+    const limitMs = Math.min(connectTimeoutMs, patience.leftMs);
+    const leftMs = (): number => limitMs - (clock.monotonic() - began);
     let failure: unknown;
     for (const [index, address] of addresses.entries()) {
       if (leftMs() <= 0) break;
@@ -62,9 +68,8 @@ export class Dialer {
           tlsMs: clock.monotonic() - connectedAt,
         };
       } catch (thrown) {
-        signal.throwIfAborted();
         failure = thrown;
-        if (!(thrown instanceof DialError && thrown.isOfAddress)) break;
+        if (signal.aborted || !(thrown instanceof DialError && thrown.isOfAddress)) break;
       }
     }
     throw failure ?? new DialError('Timeout', `${target.origin} did not connect in time`);

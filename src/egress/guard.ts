@@ -9,7 +9,7 @@ import { Patience, TimedOut } from './patience.ts';
 import type { EgressPolicy } from './policy.ts';
 import { ConnectionPool } from './pool.ts';
 import { headersFault } from './request-headers.ts';
-import { ResolveError, Resolver } from './resolver.ts';
+import { ResolveError, Resolver, unresolved } from './resolver.ts';
 import {
   allowedBy,
   type Judged,
@@ -39,6 +39,8 @@ export interface EgressRequest {
   readonly body: Uint8Array | string;
   /** For everything together: DNS, connecting, TLS, answer. Milliseconds. */
   readonly timeoutMs: number;
+  /** Called right before each write of the request to a connection; what it throws ends the attempt. */
+  readonly beforeWrite?: (() => void) | undefined;
 }
 
 /** Milliseconds. A connection that was open already has no DNS, connect and TLS part. */
@@ -186,7 +188,8 @@ export class EgressGuard {
     phases: Phases,
     timings: () => SendTimings,
   ): Promise<SendOutcome> {
-    const exchange: Exchange = { path: target.path, headers: request.headers, body: request.body };
+    const { headers, body, beforeWrite } = request;
+    const exchange = { path: target.path, headers, body, beforeWrite };
     const reused = this.#pool.take(target.origin);
     if (reused !== undefined) {
       const handedOverAt = this.#clock.monotonic();
@@ -198,23 +201,34 @@ export class EgressGuard {
         if (!decideToRepeat(thrown, this.#clock.monotonic() - handedOverAt)) throw thrown;
       }
     }
-    const connected = await this.#connect(target, patience.signal, phases);
+    const connected = await this.#connect(target, patience, phases);
     if ('stage' in connected) return refusedOutcome(connected, timings());
     return this.#post(connected, exchange, patience, phases, timings);
   }
 
-  async #connect(target: Target, signal: AbortSignal, phases: Phases): Promise<Connection | Refusal> {
+  async #connect(target: Target, patience: Patience, phases: Phases): Promise<Connection | Refusal> {
     const before = this.#clock.monotonic();
-    const addresses = target.isLiteral ? [target.host] : await this.#resolver.resolve(target.host, signal);
+    const addresses = target.isLiteral ? [target.host] : await this.#resolve(target.host, patience);
     if (!target.isLiteral) {
       phases.dnsMs = this.#clock.monotonic() - before;
       const refusal = judgeAddresses(target, addresses, this.#policy);
       if (refusal !== undefined) return refusal;
     }
-    const dialled = await this.#dialer.dial(target, addresses, signal);
+    const dialled = await this.#dialer.dial(target, addresses, patience);
     phases.connectMs = dialled.connectMs;
     phases.tlsMs = dialled.tlsMs;
     return this.#open(dialled, target);
+  }
+
+  /** Time that is up while a name is asked for is a fault of DNS, not of the receiver. */
+  async #resolve(name: string, patience: Patience): Promise<readonly string[]> {
+    try {
+      return await this.#resolver.resolve(name, patience.signal);
+    } catch (thrown) {
+      throw thrown instanceof TimedOut
+        ? unresolved(name, 'no answer within the time of the attempt')
+        : thrown;
+    }
   }
 
   #open({ socket, address }: Dialled, target: Target): Connection {
@@ -228,11 +242,17 @@ export class EgressGuard {
 
   async #post(
     connection: Connection,
-    exchange: Exchange,
+    exchange: Exchange & Pick<EgressRequest, 'beforeWrite'>,
     patience: Patience,
     phases: Phases,
     timings: () => SendTimings,
   ): Promise<SendOutcome> {
+    try {
+      exchange.beforeWrite?.();
+    } catch (thrown) {
+      void connection.destroy();
+      throw thrown;
+    }
     const sentAt = this.#clock.monotonic();
     const answer = await connection.post(exchange, patience, () => this.#clock.monotonic());
     phases.firstByteMs = answer.firstByteAt - sentAt;

@@ -9,6 +9,9 @@ export class TimedOut extends Error {}
  */
 export class Patience {
   readonly #caller: AbortSignal;
+  readonly #clock: Clock;
+  /** Monotonic milliseconds. */
+  readonly #until: number;
   readonly #cancelTimer: () => void;
   readonly #onAbort = (): void => this.#end(this.#caller.reason);
   #reason: unknown;
@@ -18,8 +21,15 @@ export class Patience {
 
   constructor(timeoutMs: number, caller: AbortSignal, clock: Clock) {
     this.#caller = caller;
+    this.#clock = clock;
+    this.#until = clock.monotonic() + timeoutMs;
     caller.addEventListener('abort', this.#onAbort, { once: true });
     this.#cancelTimer = clock.after(timeoutMs, () => this.#end(new TimedOut()));
+  }
+
+  /** What is left of the time, in milliseconds; never below 0. */
+  get leftMs(): number {
+    return Math.max(0, this.#until - this.#clock.monotonic());
   }
 
   /** The same as a signal, for waits that want one. */

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { TelosError } from '../base/errors.ts';
 import { parseUrl } from '../base/url.ts';
-import { type Cidr, parseCidr } from './address-policy.ts';
+import { type Cidr, maybeWithPort, parseCidr } from './address-policy.ts';
 import { type OperatorRule, parseOperatorRule } from './operator-rules.ts';
 
 /** What the operator says about egress, as flags give it. */
@@ -52,7 +52,16 @@ export function parseEgressPolicy(options: EgressOptions): EgressPolicy {
   };
 }
 
+/** An entry that says one thing to whoever wrote it and another to us would open the wrong door. */
+function refuseAmbiguous(flag: string, entry: string): void {
+  const parts = maybeWithPort(entry.trim());
+  if (parts === undefined) return;
+  const remedy = `write [${parts.address}]:${parts.port} for a port, [${entry.trim()}] for an address`;
+  throw new EgressConfigError(flag, entry, remedy);
+}
+
 function parseRule(flag: string, entry: string): OperatorRule {
+  refuseAmbiguous(flag, entry);
   const rule = parseOperatorRule(entry);
   if (rule !== undefined) return rule;
   const url = entry.includes('://') ? parseUrl(entry) : undefined;
@@ -109,6 +118,7 @@ function checkedPem(pem: string, file: string): string {
 
 /** In the form that node:dns takes: `IP:PORT`, `[IPv6]:PORT`. */
 function parseDnsServer(text: string): string {
+  refuseAmbiguous('--dns-server', text);
   const parts = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(isIP(text) === 6 ? `[${text}]` : text);
   const address = parts?.[1] ?? parts?.[2] ?? '';
   const port = Number(parts?.[3] ?? 53);

@@ -14,6 +14,14 @@ export class ResolveError extends TelosError {
   }
 }
 
+/** Asking for a name has failed. */
+export function unresolved(name: string, why: string): ResolveError {
+  return new ResolveError(
+    'Failed',
+    `${name} cannot be resolved: ${why}; check --dns-server, or the system's DNS`,
+  );
+}
+
 /** A and AAAA together may take so long. */
 const timeoutMs = 3_000;
 /** Answers are believed for their TTL, within these bounds (seconds). */
@@ -125,10 +133,7 @@ export class Resolver {
         : failed === 'ECONNREFUSED'
           ? 'nothing answers at the DNS servers'
           : (failed ?? 'no answer');
-    throw new ResolveError(
-      'Failed',
-      `${name} cannot be resolved: ${why}; check --dns-server, or the system's DNS`,
-    );
+    throw unresolved(name, why);
   }
 
   #remember(name: string, addresses: readonly string[], ttl: number): void {

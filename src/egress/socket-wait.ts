@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import { TimedOut } from './patience.ts';
 
 export interface SocketWait {
   readonly event: 'connect' | 'secureConnect';
@@ -9,7 +10,10 @@ export interface SocketWait {
   readonly failure: (cause: Error | undefined) => Error;
 }
 
-/** Waits for an event of a socket; destroys it when that does not come. @throws the failure, or the signal's reason */
+/**
+ * Waits for an event of a socket; destroys it when that does not come.
+ * @throws the failure, also when the time of the whole exchange is up first, or the signal's reason
+ */
 export function socketReady(socket: Socket, wait: SocketWait, signal: AbortSignal): Promise<void> {
   const { event, timeoutMs, clock, failure } = wait;
   return new Promise((resolve, reject) => {
@@ -27,7 +31,7 @@ export function socketReady(socket: Socket, wait: SocketWait, signal: AbortSigna
     const onReady = (): void => end(resolve);
     const onError = (error: Error): void => fail(failure(error));
     const onClose = (): void => fail(failure(new Error('the connection was closed')));
-    const onAbort = (): void => fail(signal.reason);
+    const onAbort = (): void => fail(signal.reason instanceof TimedOut ? failure(undefined) : signal.reason);
     const cancel = clock.after(timeoutMs, () => fail(failure(undefined)));
     socket.once(event, onReady).once('error', onError).once('close', onClose);
     if (signal.aborted) onAbort();

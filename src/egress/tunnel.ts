@@ -5,6 +5,7 @@ import type { SecureContext } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { errorCode } from '../base/errors.ts';
 import { connectText, DialError } from './dial-error.ts';
+import { TimedOut } from './patience.ts';
 import { guarded } from './socket-wait.ts';
 import { tlsText } from './trust.ts';
 
@@ -52,8 +53,9 @@ export function openTunnel(options: TunnelOptions, where: string, signal: AbortS
         request.destroy();
         reject(error);
       });
-    const onAbort = (): void => fail(signal.reason);
-    const cancel = clock.after(timeoutMs, () => fail(fault('did not answer in time')));
+    const onTimeout = (): void => fail(fault('did not answer in time'));
+    const onAbort = (): void => (signal.reason instanceof TimedOut ? onTimeout() : fail(signal.reason));
+    const cancel = clock.after(timeoutMs, onTimeout);
     signal.addEventListener('abort', onAbort, { once: true });
     request.on('error', (error) => fail(fault(`cannot be used: ${proxyText(error)}`, error)));
     request.on('response', (response) => fail(denial(response.statusCode)));

@@ -4,6 +4,7 @@ import { toError } from '../base/errors.ts';
 import { clampUtf8, escapeControls } from '../base/text.ts';
 import type { EgressGuard, SendOutcome } from '../egress/guard.ts';
 import { StoreError } from '../store/errors.ts';
+import type { Tenure } from '../store/shards/tenure.ts';
 import { redact } from './redact.ts';
 import {
   type Message,
@@ -22,6 +23,8 @@ const maxMessageBytes = 1024;
 export interface AttemptDeps extends RequestDeps {
   readonly guard: Pick<EgressGuard, 'send'>;
   readonly clock: Clock;
+  /** Until when an attempt may be made; undefined: at any time. */
+  readonly tenure?: Tenure | undefined;
 }
 
 /** What came of an attempt: what it means, and what is kept of it. */
@@ -37,7 +40,7 @@ export interface AttemptResult {
 /**
  * Makes one attempt at a message, the only way there is: a Delivery's and `telos hooks test`'s alike.
  * `onSend` is called right before the request is handed to the connector.
- * @throws StoreError when Secrets cannot be read at all: then nothing was sent
+ * @throws StoreError when Secrets cannot be read at all: then nothing was sent; the signal's reason when it aborts
  */
 export async function makeAttempt(
   message: Message,
@@ -56,7 +59,9 @@ export async function makeAttempt(
   }
   const { prepared } = preparation;
   onSend(prepared);
-  const outcome = await deps.guard.send(prepared.request, signal);
+  // Looking up, connecting and TLS take time, in which the right to send may end.
+  const beforeWrite = deps.tenure === undefined ? undefined : () => deps.tenure?.check();
+  const outcome = await deps.guard.send({ ...prepared.request, beforeWrite }, signal);
   const verdict = tidy(judge(outcome, deps.clock.now()), prepared.secretValues);
   return {
     verdict,

@@ -10,7 +10,7 @@ import {
   skipCompletionAnnotation,
 } from '../api/names.ts';
 import { type Task, terminalPhase } from '../api/task.ts';
-import { isSameRun, parseRun, type Run, runOf } from './run-id.ts';
+import { isSameRun, mayBeAnotherRun, parseRun, type Run, runOf } from './run-id.ts';
 
 /** Why a Task is let go although nothing was recorded of it just now. */
 export type ReleaseReason =
@@ -63,9 +63,27 @@ export function decideRecording(task: Task): RecordingStep {
  */
 function isRecorded(annotations: Readonly<Record<string, string>>, run: Run): boolean {
   if (annotations[reportedPhaseAnnotation] !== run.phase) return false;
-  const text = annotations[reportedRunAnnotation];
-  const recorded = text === undefined ? undefined : parseRun(text);
+  const recorded = recordedRun(annotations);
   return recorded === undefined || isSameRun(recorded, run);
+}
+
+function recordedRun(annotations: Readonly<Record<string, string>>): Run | undefined {
+  const text = annotations[reportedRunAnnotation];
+  return text === undefined ? undefined : parseRun(text);
+}
+
+/**
+ * Whether a Task that is taken for recorded may have run again while nobody looked, as far as its times say. Nothing
+ * can be done about it, because telling a run twice is no better: but it must not pass in silence.
+ */
+export function isRecordedInDoubt(task: Task): boolean {
+  const { annotations = {} } = task.metadata;
+  const recorded = recordedRun(annotations);
+  const phase = terminalPhase(task);
+  if (recorded === undefined || phase === undefined) return false;
+  if (annotations[onCompletionAnnotation] === undefined) return false;
+  if (annotations[skipCompletionAnnotation] === 'true') return false;
+  return mayBeAnotherRun(recorded, runOf(task, phase));
 }
 
 /**

@@ -10,6 +10,7 @@ import { Agenda } from './agenda.ts';
 import { type AttemptDeps, type AttemptResult, makeAttempt } from './attempt.ts';
 import {
   attemptedStatus,
+  type DeliveryStep,
   decideStep,
   dueAt,
   needsDispatch,
@@ -20,6 +21,7 @@ import { Filters } from './filters.ts';
 import type { FirstSight } from './first-sight.ts';
 import { GoneUrls } from './gone-urls.ts';
 import { Lanes, laneOf } from './lane.ts';
+import { LastAttempts } from './last-attempts.ts';
 import type { ReportMetrics } from './metrics.ts';
 import type { RequestSettings } from './request.ts';
 import { firstStepMs } from './schedule.ts';
@@ -55,6 +57,7 @@ const lastWritesMs = 5_000;
  * D1. One attempt at a Delivery at a time, and none before the one before is written.
  * D2. What is sent is what the store holds; what came of it is one write of the status.
  * D3. When, and in whose turn, is the agenda's business: one origin makes no other wait.
+ * D4. What its namespace takes along has one last attempt (`LastAttempts`), which is never beside one of these.
  */
 export class Dispatcher {
   readonly #deps: RoomDeps;
@@ -68,6 +71,9 @@ export class Dispatcher {
   readonly #lanes = new Lanes();
   readonly #agenda: Agenda;
   readonly #underWay = new Set<string>();
+  /** Those of them that are being sent. */
+  readonly #sending = new Set<string>();
+  readonly #lastAttempts: LastAttempts;
   readonly #warm = new Map<string, Delivery>();
   /** The newest version written or read here, until the view has it: what is older than that is past. */
   readonly #known = new Map<string, number>();
@@ -85,14 +91,22 @@ export class Dispatcher {
     this.#deps = deps;
     // Every status that waits to be written listens to it.
     setMaxListeners(0, this.#lastWrites.signal);
+    deps.tenure?.signal.addEventListener('abort', () => this.#lastWrites.abort(), { once: true });
     this.#settings = settings;
     this.#attempts = attempts;
     this.#metrics = metrics;
     this.#firstSight = firstSight;
     this.#agenda = new Agenda(deps.clock, () => this.#pump());
     this.#gone = new GoneUrls(deps.informers, deps.clock, attempts.secrets);
+    const work = {
+      step: (delivery: Delivery) => this.#decide(delivery),
+      attempt: (delivery: Delivery, hook: Hook) => this.#attempt(delivery, hook),
+    };
+    this.#lastAttempts = new LastAttempts(deps, work, metrics);
     this.#view = deps.informers.of('Delivery').view({
       select: (delivery) => this.#select(delivery),
+      onDelete: (delivery) =>
+        this.#lastAttempts.take(delivery, this.#sending.has(keyText(delivery.metadata))),
       onChange: (change) => this.#onChange(change),
     });
   }
@@ -133,6 +147,7 @@ export class Dispatcher {
     const cancelGiveUp = await stopping;
     this.#running = false;
     this.#agenda.disarm();
+    await this.#lastAttempts.stop();
     if (this.#underWay.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
     cancelGiveUp();
   }
@@ -210,15 +225,15 @@ export class Dispatcher {
     if (delivery === undefined) return readAgainMs;
     if (!needsDispatch(delivery)) return undefined;
     const now = this.#deps.clock.now();
-    const step = decideStep(delivery, {
-      filter: (expression, payload) => this.#filters.evaluate(expression, payload),
-      isGone: await this.#gone.has(delivery),
-    });
+    const step = await this.#decide(delivery);
     if (step.do === 'settle') {
       await this.#write(text, delivery, settledStatus(delivery, step, now));
       return undefined;
     }
-    const result = await this.#attempt(delivery, step.hook);
+    // Deleted since it was read: whether it is sent is no longer decided here (D4).
+    if (this.#view.get(delivery.metadata) === undefined) return undefined;
+    this.#sending.add(text);
+    const result = await this.#attempt(delivery, step.hook).finally(() => this.#sending.delete(text));
     this.#observe(lane, result);
     const time = { nowMs: this.#deps.clock.now(), random: Math.random() };
     const status = attemptedStatus(delivery, step.hook, result.verdict, result.record, time);
@@ -226,6 +241,13 @@ export class Dispatcher {
     await this.#write(text, delivery, { ...status, ...gone });
     this.#sayIfStuck(delivery, status);
     return undefined;
+  }
+
+  async #decide(delivery: Delivery): Promise<DeliveryStep> {
+    return decideStep(delivery, {
+      filter: (expression, payload) => this.#filters.evaluate(expression, payload),
+      isGone: await this.#gone.has(delivery),
+    });
   }
 
   /** The Delivery as it stands: the one the watch brought, if it is still in memory, else read. */
@@ -248,8 +270,8 @@ export class Dispatcher {
     const { metadata, spec, status } = delivery;
     const number = (status?.attemptCount ?? 0) + 1;
     const message = { id: spec.id, namespace: metadata.namespace, hook, payload: spec.payload };
-    // Shutting down lets attempts end: their own timeout bounds them.
-    const signal = new AbortController().signal;
+    // Shutting down lets attempts end: their own timeout bounds them. Not so where another takes over.
+    const signal = this.#deps.tenure?.signal ?? new AbortController().signal;
     let beganAt = this.#deps.clock.monotonic();
     const result = await makeAttempt(message, number, this.#settings, this.#attempts, signal, () => {
       beganAt = this.#deps.clock.monotonic();
@@ -277,7 +299,11 @@ export class Dispatcher {
     const written = await writeStatus(
       delivery,
       status,
-      { ...this.#deps, onError: () => this.#metrics.statusErrors.inc() },
+      {
+        ...this.#deps,
+        isFenced: this.#deps.tenure !== undefined,
+        onError: () => this.#metrics.statusErrors.inc(),
+      },
       this.#lastWrites.signal,
     );
     if (written === undefined) return;

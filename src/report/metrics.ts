@@ -1,5 +1,18 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
+/** What became of a Delivery whose namespace took it along before it was settled. */
+export type LastOutcome =
+  /** Its last attempt was answered 2xx. */
+  | 'delivered'
+  /** It was not, or nothing could be sent. */
+  | 'failed'
+  /** It was not to be sent at all, says its filter. */
+  | 'skipped'
+  /** An attempt was under way already, and was the last one. */
+  | 'underWay'
+  /** Time was too short for an attempt. */
+  | 'unsent';
+
 /** What the room counts. Labels are closed sets: never a name, never a URL. */
 export interface ReportMetrics {
   readonly settled: Counter<'phase' | 'reason'>;
@@ -8,6 +21,7 @@ export interface ReportMetrics {
   readonly phaseToPostSeconds: Histogram;
   readonly recorderErrors: Counter;
   readonly statusErrors: Counter;
+  readonly goneWithNamespace: Counter<'outcome'>;
 }
 
 /** The values that are read off when somebody asks. */
@@ -57,6 +71,12 @@ export function reportMetrics(registry: Registry): ReportMetrics {
     statusErrors: new Counter({
       name: 'telos_delivery_status_errors_total',
       help: 'Times that writing the status of a Delivery failed and was tried again.',
+      registers,
+    }),
+    goneWithNamespace: new Counter({
+      name: 'telos_deliveries_gone_with_namespace_total',
+      help: 'Deliveries that were not settled when their namespace was deleted, by what their last attempt came to.',
+      labelNames: ['outcome'],
       registers,
     }),
   };

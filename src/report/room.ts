@@ -1,6 +1,8 @@
 import type { EgressGuard } from '../egress/guard.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
+import type { ResourceStore } from '../store/store.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { sayDoubtfulRuns } from './doubtful-runs.ts';
 import { FirstSight } from './first-sight.ts';
 import { TemplateCache } from './formats/template.ts';
 import { reportGauges, reportMetrics } from './metrics.ts';
@@ -17,6 +19,8 @@ export interface ReportSettings {
   readonly version: string;
   /** How long settled Deliveries are kept. Default: 7 days, Failed ones 30. */
   readonly retentionMs?: Retention;
+  /** Where those are removed that were kept long enough; false: nowhere. Default: the room's store. */
+  readonly sweeps?: ResourceStore | false;
   /** The longest wait for outputs that Kelos writes after the phase. Default: 35 s. */
   readonly lateOutputsMs?: number;
 }
@@ -34,12 +38,14 @@ export interface ReportRoom extends Room {
 
 export function createReportRoom(deps: RoomDeps, settings: ReportSettings): ReportRoom {
   const { backlogMs, lateOutputsMs = defaultLateOutputsMs, retentionMs = defaultRetention } = settings;
-  const { store, clock } = deps;
+  const { store, clock, tenure } = deps;
+  const { sweeps = store } = settings;
   const metrics = reportMetrics(deps.metrics);
   const firstSight = new FirstSight(clock);
   const secrets = new StoreSecrets(store, clock);
   const recorder = new Recorder(deps, { backlogMs, lateOutputsMs }, metrics, firstSight);
-  const attempts = { guard: settings.guard, clock, secrets, templates: new TemplateCache() };
+  const attempts = { guard: settings.guard, clock, tenure, secrets, templates: new TemplateCache() };
+  sayDoubtfulRuns(deps);
   const dispatcher = new Dispatcher(deps, settings, attempts, metrics, firstSight);
   reportGauges(deps.metrics, {
     pendingDeliveries: () => dispatcher.pending,
@@ -59,7 +65,7 @@ export function createReportRoom(deps: RoomDeps, settings: ReportSettings): Repo
       await Promise.all([
         recorder.run(signal),
         dispatcher.run(signal),
-        sweepDeliveries(deps, retentionMs, signal),
+        sweeps && sweepDeliveries({ ...deps, store: sweeps }, retentionMs, signal),
       ]);
     },
   };

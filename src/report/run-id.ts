@@ -11,6 +11,9 @@ export interface Run {
   readonly startTime: string | undefined;
 }
 
+/** Kelos looks at a Task that has ended for 30 s at most, and may write completionTime each time. */
+const longestLookMs = 60_000;
+
 /** The run that a Task in this terminal phase has just ended. */
 export function runOf(task: Task, phase: TerminalPhase): Run {
   const { completionTime, startTime } = task.status ?? {};
@@ -24,27 +27,40 @@ export function runOf(task: Task, phase: TerminalPhase): Run {
 
 /**
  * Whether two sights of a Task are of one run. A completionTime that was only rewritten makes no new run: that
- * takes a start of its own.
+ * takes a start of its own. A completionTime that is empty both times says nothing, so a start of its own tells.
  */
 export function isSameRun(earlier: Run, run: Run): boolean {
   if (earlier.uid !== run.uid || earlier.phase !== run.phase) return false;
   const startedAnew = run.startTime !== undefined && run.startTime !== earlier.startTime;
-  return earlier.completionTime === run.completionTime || !startedAnew;
+  return !startedAnew || (run.completionTime !== undefined && earlier.completionTime === run.completionTime);
+}
+
+/**
+ * Whether a run that is taken for an earlier one may be another all the same: it has no startTime that could tell,
+ * and its times changed by more than whoever ran it would change them by looking again.
+ */
+export function mayBeAnotherRun(earlier: Run, run: Run): boolean {
+  if (!isSameRun(earlier, run) || run.startTime !== undefined) return false;
+  if (earlier.startTime !== undefined) return true;
+  if (earlier.completionTime === run.completionTime) return false;
+  const movedMs = Date.parse(run.completionTime ?? '') - Date.parse(earlier.completionTime ?? '');
+  return !(movedMs >= 0 && movedMs <= longestLookMs);
 }
 
 /**
  * The webhook-id of what one hook is told about one run: `msg_`, 7 characters of [2-7a-z] that are its
  * completionTime in seconds, 19 that are a digest. The same on every attempt, restart and replica.
- * `startTime` has no part in it.
+ * `startTime` has a part in it only where there is no completionTime, which it then stands for.
  *
  * Time comes first, so that what ends together is stored together (and listed in that order): names without
  * any order cost a page of each index per write.
  */
 export function deliveryId(run: Run, hookName: string): string {
   const parts = ['telos.dev/delivery', run.uid, run.phase, run.completionTime ?? '', hookName];
+  if (run.completionTime === undefined && run.startTime !== undefined) parts.push(run.startTime);
   // JSON keeps the parts apart: no two lists of parts are the same text.
   const digest = base32(createHash('sha256').update(JSON.stringify(parts)).digest());
-  return `msg_${secondsText(run.completionTime)}${digest.slice(0, 19)}`;
+  return `msg_${secondsText(run.completionTime ?? run.startTime)}${digest.slice(0, 19)}`;
 }
 
 /** The name of the Delivery with this id. */

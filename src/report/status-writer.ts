@@ -12,6 +12,8 @@ export interface StatusWriterDeps {
   readonly store: ResourceStore;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether another replica may have taken over: then only the attempt that was judged may be written. */
+  readonly isFenced: boolean;
   readonly onError: () => void;
 }
 
@@ -24,21 +26,34 @@ const maxBackoffMs = 5_000;
  * the same webhook-id once more. Undefined when it gave up or the Delivery is gone.
  */
 export async function writeStatus(
-  delivery: Pick<Delivery, 'metadata'>,
+  delivery: Pick<Delivery, 'metadata' | 'status'>,
   status: StatusPatch,
   deps: StatusWriterDeps,
   signal: AbortSignal,
 ): Promise<Delivery | undefined> {
   const key = keyOf(delivery);
   // Names are derived: one that was removed and made anew is another Delivery, which was not sent.
-  const metadata = { uid: delivery.metadata.uid };
+  const { uid, resourceVersion } = delivery.metadata;
+  let metadata: { uid: string; resourceVersion?: string } = deps.isFenced
+    ? { uid, resourceVersion }
+    : { uid };
   let patch = status;
   for (let backoffMs = firstBackoffMs; ; backoffMs = Math.min(backoffMs * 2, maxBackoffMs)) {
     try {
       return await deps.store.patch('Delivery', key, { metadata, status: patch }, { subresource: 'status' });
     } catch (thrown) {
       if (isStoreError(thrown, 'NotFound')) return undefined;
-      if (isStoreError(thrown, 'Conflict') && (await isAnother(delivery, deps))) return undefined;
+      if (isStoreError(thrown, 'Conflict')) {
+        const now = await present(delivery, deps);
+        if (now.is === 'another') return undefined;
+        if (deps.isFenced && now.is === 'same') {
+          if (!isUnsent(delivery, now.delivery)) return undefined;
+          const isNewer = now.delivery.metadata.resourceVersion !== metadata.resourceVersion;
+          metadata = { uid, resourceVersion: now.delivery.metadata.resourceVersion };
+          // A person annotated it, say: no trouble of the store.
+          if (isNewer && !signal.aborted) continue;
+        }
+      }
       deps.onError();
       deps.log[retryLogLevel(thrown)]('the status of a Delivery is written again', {
         delivery: keyText(key),
@@ -55,13 +70,29 @@ export async function writeStatus(
   }
 }
 
-/** Whether what has the name now is another Delivery. An API server also says Conflict when it is merely busy. */
-async function isAnother({ metadata }: Pick<Delivery, 'metadata'>, deps: StatusWriterDeps): Promise<boolean> {
+type Present =
+  | { readonly is: 'same'; readonly delivery: Delivery }
+  | { readonly is: 'another' }
+  | { readonly is: 'unknown' };
+
+/** What has the name now. An API server also says Conflict when it is merely busy. */
+async function present(
+  { metadata }: Pick<Delivery, 'metadata'>,
+  { store }: Pick<StatusWriterDeps, 'store'>,
+): Promise<Present> {
   try {
-    return (await deps.store.get('Delivery', metadata)).metadata.uid !== metadata.uid;
+    const delivery = await store.get('Delivery', metadata);
+    return delivery.metadata.uid === metadata.uid ? { is: 'same', delivery } : { is: 'another' };
   } catch (thrown) {
-    return isStoreError(thrown, 'NotFound');
+    return { is: isStoreError(thrown, 'NotFound') ? 'another' : 'unknown' };
   }
+}
+
+/** Whether nobody has written an attempt since: then what came of ours is still news. */
+function isUnsent(before: Pick<Delivery, 'status'>, now: Delivery): boolean {
+  return (
+    before.status?.attemptCount === now.status?.attemptCount && before.status?.phase === now.status?.phase
+  );
 }
 
 /** What was asked for is done even so, or it would be done again and again. */

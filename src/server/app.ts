@@ -15,7 +15,7 @@ export interface Readiness {
 
 /** What the HTTP face shows of an engine. */
 export interface ServedEngine {
-  readonly metrics: Registry;
+  readonly metrics: Pick<Registry, 'contentType' | 'metrics'>;
   readiness(signal: AbortSignal): Promise<Readiness>;
   /** Stores what the event asks for before it answers. Absent when the engine does not spawn. */
   readonly ingest?: ((event: InboundEvent, signal: AbortSignal) => Promise<IngestAnswer>) | undefined;

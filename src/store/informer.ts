@@ -1,57 +1,40 @@
 import type { Kind, Resource } from '../api/kinds.ts';
-import { abortable, sleep } from '../base/abort.ts';
-import type { Clock } from '../base/clock.ts';
+import { abortable } from '../base/abort.ts';
 import { toError } from '../base/errors.ts';
-import type { Logger } from '../base/log.ts';
-import { isStoreError } from './errors.ts';
-import { type Change, keyText, type ResourceStore } from './store.ts';
+import { type ListWatch, Reflector, type ReflectorOptions, type Sink } from './reflector.ts';
+import { keyText, type ResourceStore } from './store.ts';
 import { SelectedView, type Versioned, type View, type ViewOptions } from './view.ts';
 
-/** A collection that can be followed: it lists and watches as a `ResourceStore` does. */
-export interface ListWatch<R extends Versioned> {
-  /** What messages call it. */
-  readonly name: string;
-  list(options: FollowOptions & { readonly limit: number; readonly continue: string | undefined }): Promise<{
-    readonly items: readonly R[];
-    readonly resourceVersion: string;
-    readonly continue?: string | undefined;
-  }>;
-  watch(options: FollowOptions & { readonly resourceVersion: string }): AsyncIterable<Change<R>>;
+export interface InformerOptions<R extends Versioned = Versioned> extends ReflectorOptions {
+  /** What follows the collection for others, too; absent: a reflector of its own. */
+  readonly shared?: Shared<R> | undefined;
 }
 
-interface FollowOptions {
-  /** Undefined: all. */
-  readonly namespace: string | undefined;
-  readonly signal: AbortSignal;
+/** A following that is shared, and what of it is ours. */
+interface Shared<R extends Versioned> {
+  readonly reflector: Reflector<R>;
+  /** Whether what is in a namespace is shown. */
+  readonly concerns: (namespace: string) => boolean;
 }
 
-export interface InformerOptions {
-  readonly clock: Clock;
-  readonly log: Logger;
-  /** Only these namespaces; absent: all. */
-  readonly namespaces?: readonly string[] | undefined;
-}
-
-export interface InformersOptions extends InformerOptions {
+export interface InformersOptions extends ReflectorOptions {
   readonly store: ResourceStore;
+  /** What follows the kinds for others, too, and what of it is ours; absent: reflectors of their own. */
+  readonly shared?:
+    | { readonly reflectors: Reflectors; readonly concerns: (namespace: string) => boolean }
+    | undefined;
 }
-
-/** Resources in one page of a list: enough to be quick, few enough to leave the event loop room. */
-const pageSize = 500;
-/** A watch that was open so long is no failure, whatever it brought. */
-const heldMs = 500;
 
 /**
- * Follows one collection: lists it, watches from there, and lists again when the watch's version is too old.
+ * Views of one collection that are kept up: what a reflector lists and watches is put into them.
  * All rooms share one informer per kind, each with views of its own.
  *
  * I1. A view shows, for each key, the newest version delivered; an older one never replaces it.
  * I2. A change is told once; what a fresh list shows unchanged is not told again.
- * I3. Trouble with the store ends in trying again with backoff, never in stopping.
  */
 export class Informer<R extends Versioned> {
   readonly #source: ListWatch<R>;
-  readonly #options: InformerOptions;
+  readonly #options: InformerOptions<R>;
   readonly #views: SelectedView<R, unknown>[] = [];
   readonly #synced: Promise<void>;
   #markSynced: () => void = () => {};
@@ -60,7 +43,7 @@ export class Informer<R extends Versioned> {
   readonly #unlisted: Set<string | undefined>;
   #running = false;
 
-  constructor(source: ListWatch<R>, options: InformerOptions) {
+  constructor(source: ListWatch<R>, options: InformerOptions<R>) {
     this.#source = source;
     this.#options = options;
     this.#unlisted = new Set(options.namespaces ?? [undefined]);
@@ -97,59 +80,31 @@ export class Informer<R extends Versioned> {
   /** Follows until the signal aborts. Never rejects. Call once. */
   async run(signal: AbortSignal): Promise<void> {
     this.#running = true;
-    // Versions of one namespace say nothing of another's: each is followed for itself.
-    await Promise.all([...this.#unlisted].map((namespace) => this.#follow(namespace, signal)));
+    const reflector = this.#options.shared?.reflector ?? new Reflector(this.#source, this.#options);
+    await reflector.follow(this.#sink(), signal);
   }
 
-  async #follow(namespace: string | undefined, signal: AbortSignal): Promise<void> {
-    let failures = 0;
-    let version: string | undefined;
-    while (!signal.aborted) {
-      try {
-        version ??= await this.#list(namespace, signal);
-        const from = version;
-        const begun = this.#options.clock.monotonic();
-        for await (const event of this.#source.watch({ namespace, resourceVersion: version, signal })) {
-          failures = 0;
-          version =
-            event.type === 'BOOKMARK' ? event.resourceVersion : event.resource.metadata.resourceVersion;
-          if (event.type !== 'BOOKMARK') this.#apply(event.type === 'DELETED', event.resource);
-        }
-        // A watch may end at any time. One that brought nothing is begun anew after a pause, lest this loop spins; if
-        // it was held for a while there was just nothing to bring.
-        if (version === from) {
-          failures = this.#options.clock.monotonic() - begun < heldMs ? failures + 1 : 1;
-          await this.#pause(failures, signal);
-        }
-      } catch (thrown) {
-        if (signal.aborted) return;
-        if (isStoreError(thrown, 'Gone')) version = undefined;
-        if (isStoreError(thrown, 'Damaged')) this.#markDamaged(thrown);
-        failures += 1;
-        await this.#pause(failures, signal, toError(thrown));
-      }
-    }
-  }
-
-  /** Lists everything into the views; returns the version to watch from. */
-  async #list(namespace: string | undefined, signal: AbortSignal): Promise<string> {
-    // Only what is in a view already can be missing from the list.
-    const seen = this.#views.some((view) => view.size > 0) ? new Set<string>() : undefined;
-    let token: string | undefined;
-    for (;;) {
-      const page = await this.#source.list({ namespace, limit: pageSize, continue: token, signal });
-      for (const resource of page.items) {
-        seen?.add(keyText(resource.metadata));
-        this.#apply(false, resource);
-      }
-      token = page.continue;
-      if (token === undefined) {
-        if (seen !== undefined) for (const view of this.#views) view.retain(seen, namespace);
+  #sink(): Sink<R> {
+    const views = this.#views;
+    return {
+      get isEmpty() {
+        return views.every((view) => view.size === 0);
+      },
+      apply: (deleted, resource) => {
+        if (this.#concerns(resource.metadata.namespace)) this.#apply(deleted, resource);
+      },
+      listed: (seen, namespace) => {
+        if (namespace !== undefined && !this.#concerns(namespace)) return;
+        if (seen !== undefined) for (const view of views) view.retain(seen, namespace);
         this.#unlisted.delete(namespace);
         if (this.isSynced) this.#markSynced();
-        return page.resourceVersion;
-      }
-    }
+      },
+      damaged: (error) => this.#markDamaged(error),
+    };
+  }
+
+  #concerns(namespace: string): boolean {
+    return this.#options.shared?.concerns(namespace) ?? true;
   }
 
   #apply(deleted: boolean, resource: R): void {
@@ -166,20 +121,6 @@ export class Informer<R extends Versioned> {
       }
     }
   }
-
-  /** Backs off after a failure, or until the signal aborts. */
-  async #pause(failures: number, signal: AbortSignal, error?: Error): Promise<void> {
-    const delayMs = Math.min(100 * 2 ** Math.min(failures - 1, 10), 30_000) * (1 + Math.random() / 10);
-    if (error !== undefined) {
-      this.#options.log[isStoreError(error, 'Gone') ? 'debug' : 'warn']('watching will be tried again', {
-        kind: this.#source.name,
-        error: error.message,
-        delayMs: Math.round(delayMs),
-      });
-    }
-    // An abort ends the loop that called, not just the pause.
-    await sleep(delayMs, signal, this.#options.clock).catch(() => {});
-  }
 }
 
 /** A kind of a store, to be followed. */
@@ -189,6 +130,27 @@ export function kindSource<K extends Kind>(kind: K, store: ResourceStore): ListW
     list: (options) => store.list(kind, options),
     watch: (options) => store.watch(kind, options),
   };
+}
+
+/** One reflector per kind of a store, made when first asked for, for all who follow it together. */
+export class Reflectors {
+  readonly #store: ResourceStore;
+  readonly #options: ReflectorOptions;
+  readonly #byKind = new Map<Kind, Reflector<Resource>>();
+
+  constructor(store: ResourceStore, options: ReflectorOptions) {
+    this.#store = store;
+    this.#options = options;
+  }
+
+  of(kind: Kind): Reflector<Resource> {
+    let reflector = this.#byKind.get(kind);
+    if (reflector === undefined) {
+      reflector = new Reflector<Resource>(kindSource<Kind>(kind, this.#store), this.#options);
+      this.#byKind.set(kind, reflector);
+    }
+    return reflector;
+  }
 }
 
 /** One informer per kind, made when first asked for. */
@@ -206,7 +168,11 @@ export class Informers {
     let informer = this.#byKind.get(kind);
     if (informer === undefined) {
       if (this.#running) throw new Error(`nothing follows ${kind}: ask for it before run()`);
-      informer = new Informer<Resource>(kindSource<Kind>(kind, this.#options.store), this.#options);
+      const { store, shared, ...rest } = this.#options;
+      informer = new Informer<Resource>(kindSource<Kind>(kind, store), {
+        ...rest,
+        shared: shared && { reflector: shared.reflectors.of(kind), concerns: shared.concerns },
+      });
       this.#byKind.set(kind, informer);
     }
     return informer as unknown as Informer<Resource<K>>;

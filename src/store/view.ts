@@ -14,6 +14,11 @@ export interface ViewOptions<R, T> {
   readonly select: (resource: R) => T | undefined;
   /** Told of each change, after the view has it. Must not throw or wait: put a key into a queue. */
   readonly onChange?: (change: ViewChange<T>) => void;
+  /**
+   * Told of each resource that it kept and that was deleted, as it was last; before `onChange`. Not of one that went
+   * unseen, and is only missing from a list.
+   */
+  readonly onDelete?: (resource: R) => void;
   /** Groups entries under a text, for `View.group`. */
   readonly groupBy?: (value: T) => string | undefined;
 }
@@ -75,6 +80,7 @@ export class SelectedView<R extends Versioned, T> implements View<T> {
     const version = Number(resource.metadata.resourceVersion);
     if (before !== undefined && (before.version > version || (before.version === version && !deleted)))
       return;
+    if (deleted && before !== undefined) this.#options.onDelete?.(resource);
     const now = deleted ? undefined : this.#options.select(resource);
     this.#set(text, before, now === undefined ? undefined : { text, version, value: now });
   }

@@ -34,6 +34,18 @@ describe('wrong usage exits with 2 and one line that says what to do', () => {
     [['run'], 'error: nothing to run: arguments: give -p TEXT, --from taskspawner/X, or -- ARGV…\n'],
     [['run', 'git', 'log'], "error: unexpected argument: 'git': put the program to run after --\n"],
     [
+      ['egress', 'check', 'https://example.com', '--egress-allow', ''],
+      "error: option '--egress-allow <entry>' argument '' is invalid: Give a value, or leave the flag out\n",
+    ],
+    [
+      ['up', '--egress-deny', ' , '],
+      "error: option '--egress-deny <entry>' argument ' , ' is invalid: Give a value, or leave the flag out\n",
+    ],
+    [
+      ['egress', 'check', 'https://example.com', '--egress-allow', '::1:8443'],
+      'error: --egress-allow: "::1:8443": write [::1]:8443 for a port, [::1:8443] for an address\n',
+    ],
+    [
       ['up', '--port', '99999'],
       "error: option '--port <port>' argument '99999' is invalid: Write a port from 0 to 65535\n",
     ],

@@ -28,6 +28,8 @@ test('prints what a companion needs, and no CRD of Kelos', async () => {
     'ServiceAccount telos-system telos',
     'ClusterRole telos',
     'ClusterRoleBinding telos',
+    'Role telos-system telos-leases',
+    'RoleBinding telos-system telos-leases',
     'Service telos-system telos',
     'NetworkPolicy telos-system telos',
     'Deployment telos-system telos',
@@ -56,6 +58,8 @@ test('grants rights in the watched namespaces only, whatever they are called', a
     'RoleBinding no telos',
     'Role 123 telos',
     'RoleBinding 123 telos',
+    'Role ops telos-leases',
+    'RoleBinding ops telos-leases',
   ]);
   const deployment = JSON.stringify(objects.find(({ kind }) => kind === 'Deployment'));
   expect(deployment).toContain('"--watch-namespace=no","--watch-namespace=123"');
@@ -70,7 +74,7 @@ test('prints one List as JSON', async () => {
     'registry.example.com/telos@sha256:0',
   ]);
   const list = JSON.parse(stdout) as { kind: string; items: readonly unknown[] };
-  expect([list.kind, list.items.length]).toEqual(['List', 9]);
+  expect([list.kind, list.items.length]).toEqual(['List', 11]);
   expect(stdout).toContain('"image": "registry.example.com/telos@sha256:0"');
 });
 

@@ -86,6 +86,9 @@ describe.skipIf(helmProgram === '')('the Helm chart', () => {
     ['mode=both', /mode/],
     ['resources.limits.memory=500000k', /memory/],
     ['logLevel=loud', /logLevel/],
+    ['shards=0', /shards/],
+    ['replicas=two', /replicas/],
+    ['leaseDuration=10', /leaseDuration/],
   ])('refuses %s', async (value, message) => {
     await expect(render('--set', value)).rejects.toThrow(message);
   });
@@ -101,6 +104,9 @@ describe.skipIf(helmProgram === '')('the Helm chart', () => {
       'logLevel=debug',
       'extraArgs={--dns-server=10.0.0.10}',
       'resources.limits.memory=2Gi',
+      'replicas=3',
+      'shards=8',
+      'leaseDuration=20s',
     ];
     const rendered = objectsOf(await render(...values.flatMap((value) => ['--set', value])));
     const text = JSON.stringify(rendered.get('Deployment telos-system telos'));
@@ -112,6 +118,8 @@ describe.skipIf(helmProgram === '')('the Helm chart', () => {
     const { stdout: help } = await telos(['up', '--help']);
     expect(flags.filter((flag) => !help.includes(` --${flag} `))).toEqual([]);
     expect(text).toContain('--max-old-space-size=1228');
+    expect(text).toContain('"--shards=8","--lease-namespace=telos-system","--lease-duration=20s"');
+    expect(text).toContain('"replicas":3');
     expect(text).toContain('"configMap":{"name":"authorities"}');
   });
 

@@ -1,14 +1,21 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Registry } from 'prom-client';
 import { expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
-import { accessRules, kelosLeaseRule, type PolicyRule } from '../../src/cli/manifests/access-rules.ts';
+import {
+  accessRules,
+  kelosLeaseRule,
+  type PolicyRule,
+  sharingRule,
+} from '../../src/cli/manifests/access-rules.ts';
 import { version } from '../../src/cli/version.ts';
 import { EgressGuard } from '../../src/egress/guard.ts';
 import { parseEgressPolicy } from '../../src/egress/policy.ts';
 import { createEngine } from '../../src/engine.ts';
+import { shardMetrics } from '../../src/sharded-engine.ts';
 import { temporaryStore } from '../support/temporary-store.ts';
 
 const chart = join(import.meta.dirname, '..', '..', 'deploy', 'chart');
@@ -31,7 +38,10 @@ test('every alert asks for metrics that the engine has', async () => {
     run: undefined,
     report: { guard, hookSecrets: 'any', backlogMs: 0, version },
   });
-  const known = (await metrics.getMetricsAsJSON()).map(({ name }) => name);
+  const ofShards = new Registry();
+  shardMetrics(ofShards, 4, { held: [], transitions: 0 });
+  const texts = [await metrics.metrics(), await ofShards.metrics()].join('\n');
+  const known = [...texts.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
   const asked = [...read('templates', 'monitoring.yaml').matchAll(/\btelos_[a-z_]+/g)].map(([name]) => name);
   expect(asked.length).toBeGreaterThan(6);
   expect(asked.filter((name) => !known.includes(name))).toEqual([]);
@@ -68,7 +78,7 @@ test('docs/kubernetes.md lists every right, and no other', () => {
     rows.filter((row) => row[1] === mode).map((row) => `${row[2]}: ${row[3]}`);
   const rightsOf = (rules: readonly PolicyRule[]): string[] =>
     rules.map(({ apiGroups, resources, verbs }) => `${apiGroups[0]}/${resources[0]}: ${verbs.join(', ')}`);
-  const companion = rightsOf(accessRules('companion'));
+  const companion = rightsOf([...accessRules('companion'), sharingRule]);
   const standalone = rightsOf([...accessRules('standalone'), kelosLeaseRule]);
   expect(told('both')).toEqual(companion);
   expect(told('standalone')).toEqual(standalone.filter((right) => !companion.includes(right)));

@@ -183,7 +183,7 @@ describe.skipIf(programs === undefined)('Telos installed beside Kelos on an empt
 
   test('uses every right that it has', async () => {
     const telos = await installed();
-    await up(telos);
+    const engine = await up(telos);
     // A completion that is told: Tasks, Deliveries, a Secret.
     await namespaceWithSecret('plain');
     await kubectl(plane, ['apply', '-n', 'plain', '-f', '-'], taskYaml('one', receiver.origin));
@@ -213,6 +213,8 @@ describe.skipIf(programs === undefined)('Telos installed beside Kelos on an empt
     const sweep = await startSweep(telos);
     ending.push(sweep.stop);
     await gone;
+    // Who ends says so to the other replicas.
+    expect(await engine.stop()).toBe(0);
     expect([...telos.used].sort()).toEqual(grantedRights(telos.rules));
   });
 

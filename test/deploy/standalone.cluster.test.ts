@@ -117,6 +117,8 @@ describe.skipIf(programs === undefined)('Telos installed without Kelos, for one 
     ending.push(sweep.stop);
     await plane.admin.untilGone('telos.dev/v1alpha1/deliveries', key);
 
+    // Who ends says so to the other replicas.
+    expect(await engine.stop()).toBe(0);
     expect([...telos.used].sort()).toEqual(grantedRights(telos.rules));
     expect(engine.log.filter((line) => /forbidden|403/i.test(line))).toEqual([]);
   });

@@ -285,6 +285,60 @@ describe('no answer', () => {
     await receiver.drained();
   });
 
+  test('to the handshake for all of a short attempt is a timeout of that address', async () => {
+    const clock = new ManualClock();
+    let greeted = (): void => {};
+    const greeting = new Promise<void>((resolve) => {
+      greeted = resolve;
+    });
+    const receiver = await house.receiver({ beforeTls: (socket) => socket.once('data', () => greeted()) });
+    const { post } = house.door({ caPem: receiver.caPem }, clock);
+    const waiting = post(receiver.origin, { timeoutMs: 2_000 });
+    await greeting;
+    clock.advance(2_000);
+    expect(await waiting).toMatchObject({
+      kind: 'failed',
+      reason: 'Timeout',
+      message: `127.0.0.1:${receiver.port} did not finish the TLS handshake within 2000 ms`,
+      address: `127.0.0.1:${receiver.port}`,
+    });
+    expect(clock.nextTimerMs).toBeUndefined();
+    await receiver.drained();
+  });
+
+  test('to the handshake leaves time for the next address, also in a short attempt', async () => {
+    const clock = new ManualClock();
+    const [receiver, dns] = await Promise.all([house.receiver(), house.dns()]);
+    const silent = await house.receiver({ address: '127.0.0.2', port: receiver.port, beforeTls: () => {} });
+    dns.answer('A', 'receiver.example', ['127.0.0.2', '127.0.0.1']);
+    const { post } = house.door({ caPem: receiver.caPem, dnsServers: [dns.address] }, clock);
+    const waiting = post(`https://receiver.example:${receiver.port}/`, { timeoutMs: 2_000 });
+    await silent.accepted(1);
+    clock.advance(1_000);
+    expect(await waiting).toMatchObject({ kind: 'answered', address: `127.0.0.1:${receiver.port}` });
+    await silent.drained();
+  });
+
+  test('of DNS for all of a short attempt is a fault of DNS', async () => {
+    const dns = await house.dns();
+    dns.answer('A', 'receiver.example', 'silence');
+    dns.answer('AAAA', 'receiver.example', 'silence');
+    const clock = new ManualClock();
+    const { post, dials } = house.door({ dnsServers: [dns.address] }, clock);
+    const waiting = post('https://receiver.example/', { timeoutMs: 1_000 });
+    await dns.asked(2);
+    clock.advance(1_000);
+    expect(await waiting).toMatchObject({
+      kind: 'failed',
+      reason: 'DNS',
+      message: expect.stringMatching(
+        /^receiver\.example cannot be resolved: no answer within the time of the attempt; check --dns-server/,
+      ),
+    });
+    expect(dials).toEqual([]);
+    clock.advance(2_000);
+  });
+
   test('to the handshake leaves time for the next address', async () => {
     const clock = new ManualClock();
     const [receiver, dns] = await Promise.all([house.receiver(), house.dns()]);

@@ -102,6 +102,37 @@ describe('an entry of --egress-allow or --egress-deny', () => {
   });
 });
 
+describe('an IPv6 address that may be one with a port', () => {
+  test.each(['::1:8443', 'fd00::1:443', '2606:4700::1111:53'])(
+    'is refused, with both ways to write it: %s',
+    (entry) => {
+      const [, address = '', port = ''] = /^(.*):(\d+)$/.exec(entry) ?? [];
+      for (const [flag, options] of [
+        ['--egress-allow', { allow: [entry] }],
+        ['--egress-deny', { deny: [entry] }],
+        ['--dns-server', { dnsServers: [entry] }],
+      ] as const)
+        expect(failure(options).message).toBe(
+          `${flag}: "${entry}": write [${address}]:${port} for a port, [${entry}] for an address`,
+        );
+    },
+  );
+
+  test.each([
+    '[::1:8443]',
+    '::1:8443/128',
+    'fd00:10:244::1:2',
+    '2001:db8:1:2:3:4:5:80',
+    '::1:abcd',
+    '::1:08',
+    'fd00::80',
+  ])('is taken when it can be nothing else: %s', (entry) => {
+    expect(parseEgressPolicy({ allow: [entry], deny: [] }).allow).toMatchObject([
+      { kind: 'range', port: undefined },
+    ]);
+  });
+});
+
 describe('the other flags', () => {
   test.each([
     [{ nat64Prefix: '64:ff9b::/64' }, '--egress-nat64-prefix: "64:ff9b::/64": '],

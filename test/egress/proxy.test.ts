@@ -267,6 +267,23 @@ describe('through a proxy', () => {
     await closed;
   });
 
+  test('that hangs for all of a short attempt, the proxy is to blame', async () => {
+    const clock = new ManualClock();
+    const proxy = await startProxy((socket) => void socket.resume());
+    const { post } = house.door({ proxy: `http://${proxy.at}` }, clock);
+    const seen = proxy.connected();
+    const waiting = post('https://127.0.0.1:8443/', { timeoutMs: 2_000 });
+    await seen;
+    clock.advance(2_000);
+    expect(await waiting).toMatchObject({
+      kind: 'failed',
+      reason: 'Proxy',
+      message: `the proxy ${proxy.at} did not answer in time`,
+      address: '127.0.0.1:8443',
+    });
+    expect(clock.nextTimerMs).toBeUndefined();
+  });
+
   test('giving up closes the connection to the proxy', async () => {
     let closed: Promise<unknown> | undefined;
     const proxy = await startProxy((socket) => {

@@ -30,11 +30,15 @@ export function startEngine(
   return startUp(program, ['up', '--store', `sqlite:${storePath}`, '--log-format', 'json', ...args]);
 }
 
-/** Starts it with these arguments, which say where the store is and that the log is JSON, on a port that is free. */
+/**
+ * Starts it with these arguments, which say where the store is and that the log is JSON, on a port that is free.
+ * `onLine` is told of each line of the log, also before it is ready.
+ */
 export async function startUp(
   program: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  onLine: (line: string) => void = () => {},
 ): Promise<RunningEngine> {
   const child = spawn(process.execPath, [program, ...args, '--port', '0'], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -45,6 +49,7 @@ export async function startUp(
   const url = await new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stderr }).on('line', (line) => {
       log.push(line);
+      onLine(line);
       for (const listener of listeners) listener(line);
       const entry = line.startsWith('{') ? (JSON.parse(line) as { msg: string; url: string }) : undefined;
       if (entry?.msg === 'ready') resolve(entry.url);

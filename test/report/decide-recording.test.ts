@@ -125,6 +125,13 @@ describe('a Task that has ended', () => {
     expect(stepOf({ status: { phase: 'Failed' }, annotations: marker({ phase: 'Failed' }) })).toBe('nothing');
   });
 
+  it('is recorded again when it started anew and its completionTime is empty again', () => {
+    const first = { phase: 'Failed', startTime: '2026-01-02T03:00:00Z' } as const;
+    const again = { phase: 'Failed', startTime: '2026-01-02T04:00:00Z' } as const;
+    expect(stepOf({ status: first, annotations: marker(first) })).toBe('nothing');
+    expect(stepOf({ status: again, annotations: marker(first) })).toBe('record');
+  });
+
   it('is not taken for recorded because another Task was, whose annotations it was made with', () => {
     const copied = marker(failed);
     copied[reportedRunAnnotation] = copied[reportedRunAnnotation]?.replace(/\S+$/, 'another-uid') ?? '';

@@ -81,6 +81,11 @@ const stories: readonly Story[] = [
     told: ['Failed'],
   },
   {
+    does: 'runs a finished Task again, and leaves completionTime empty each time',
+    writes: [running('0:00'), { phase: 'Failed' }, pending, running('2:00'), { phase: 'Failed' }],
+    told: ['Failed', 'Failed'],
+  },
+  {
     does: 'leaves completionTime empty at first, and fills it in later',
     writes: [running('0:00'), { phase: 'Failed' }, { completionTime: at('1:00') }],
     told: ['Failed'],
@@ -180,6 +185,29 @@ describe('Kelos', () => {
     expect(await toldPhases(1)).toEqual(['Failed']);
     expect(await house.deliveries()).toHaveLength(1);
     await stop();
+  });
+});
+
+describe('a Task that ended anew while nobody looked, without a startTime', () => {
+  it('is said to be in doubt, and told when a person says that it ran again', async () => {
+    const first = house.start();
+    await house.store.create<'Task'>(taskDraft('fix-7', hooks(), ofKelos));
+    await house.setStatus('fix-7', { phase: 'Failed', completionTime: at('0:00') });
+    await house.task('fix-7', isDone);
+    await first.stop();
+    await house.setStatus('fix-7', { phase: 'Failed', completionTime: at('5:00') });
+    const second = house.start();
+    await second.room.untilCaughtUp(AbortSignal.timeout(10_000));
+    await second.stop();
+    const said = (await house.store.list('Event')).items.filter(({ reason }) => reason === 'RunInDoubt');
+    expect(said.map(({ involvedObject }) => involvedObject.name)).toEqual(['fix-7']);
+    expect(said[0]?.message).toContain(`telos annotate task/fix-7 -n default ${reportedPhaseAnnotation}-`);
+    await house.store.patch('Task', keyIn('fix-7'), {
+      metadata: { annotations: { [reportedPhaseAnnotation]: null } },
+    });
+    const third = house.start();
+    expect(await toldPhases(2)).toEqual(['Failed', 'Failed']);
+    await third.stop();
   });
 });
 

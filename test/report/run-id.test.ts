@@ -5,6 +5,7 @@ import {
   deliveryName,
   formatRun,
   isSameRun,
+  mayBeAnotherRun,
   parseRun,
   type Run,
   runOf,
@@ -36,6 +37,19 @@ describe('the webhook-id', () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
+  it('differs by startTime where there is no completionTime, and only there', () => {
+    const bare = { ...run, completionTime: undefined };
+    const later = '2026-01-02T03:10:00.000Z';
+    const ids = [
+      deliveryId(bare, 'oncall'),
+      deliveryId({ ...bare, startTime: undefined }, 'oncall'),
+      deliveryId({ ...bare, startTime: later }, 'oncall'),
+      deliveryId({ ...bare, completionTime: later, startTime: undefined }, 'oncall'),
+    ];
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(deliveryId({ ...run, startTime: later }, 'oncall')).toBe(deliveryId(run, 'oncall'));
+  });
+
   it('does not change from one version of Telos to the next', () => {
     expect(deliveryId(run, 'oncall')).toBe('msg_3opihh77u47nkfazaddj7zhayn');
   });
@@ -63,8 +77,9 @@ describe('any run', () => {
         expect(id).toMatch(/^msg_[a-z0-9]{26}$/);
         expect(deliveryId({ ...any }, hook)).toBe(id);
         expect(deliveryName(id)).toBe(id.replace('msg_', 'msg-'));
-        // When it started is no part of it: a Task of Kelos may say that late.
-        expect(deliveryId({ ...any, startTime: undefined }, hook)).toBe(id);
+        // When it started is no part of it where it is known when it ended: a Task of Kelos may say that late.
+        const ended = { ...any, completionTime: any.completionTime ?? '2026-01-02T03:04:05.000Z' };
+        expect(deliveryId({ ...ended, startTime: undefined }, hook)).toBe(deliveryId(ended, hook));
       }),
     );
   });
@@ -72,8 +87,8 @@ describe('any run', () => {
   it('shares its webhook-ids with no other, nor one hook with another', () => {
     fc.assert(
       fc.property(anyRun, anyRun, hookName, hookName, (a, b, one, two) => {
-        const same =
-          a.uid === b.uid && a.phase === b.phase && a.completionTime === b.completionTime && one === two;
+        const when = (each: Run): string => each.completionTime ?? `since ${each.startTime}`;
+        const same = a.uid === b.uid && a.phase === b.phase && when(a) === when(b) && one === two;
         expect(deliveryId(a, one) === deliveryId(b, two)).toBe(same);
       }),
     );
@@ -94,11 +109,30 @@ describe('any run', () => {
       fc.property(anyRun, time, time, (any, completionTime, startTime) => {
         expect(isSameRun(any, { ...any, completionTime })).toBe(true);
         const another = { ...any, completionTime, startTime };
-        const isNew =
-          completionTime !== any.completionTime && startTime !== undefined && startTime !== any.startTime;
+        const endTells = completionTime === undefined || completionTime !== any.completionTime;
+        const isNew = endTells && startTime !== undefined && startTime !== any.startTime;
         expect(isSameRun(any, another)).toBe(!isNew);
       }),
     );
+  });
+});
+
+describe('a run that is taken for the recorded one', () => {
+  const recorded = { ...run, startTime: undefined };
+  const ended = (completionTime: string | undefined): Run => ({ ...recorded, completionTime });
+
+  it('may be another when nothing says when it started and its times changed by more than a look again', () => {
+    for (const time of ['2026-01-02T03:06:00.000Z', '2026-01-02T03:04:00.000Z', undefined])
+      expect(mayBeAnotherRun(recorded, ended(time))).toBe(true);
+    expect(mayBeAnotherRun(ended(undefined), recorded)).toBe(true);
+    expect(mayBeAnotherRun(run, recorded)).toBe(true);
+  });
+
+  it('is the same beyond doubt when its times stand, moved a little, or it has the start it had', () => {
+    expect(mayBeAnotherRun(recorded, recorded)).toBe(false);
+    expect(mayBeAnotherRun(ended(undefined), ended(undefined))).toBe(false);
+    expect(mayBeAnotherRun(recorded, ended('2026-01-02T03:04:35.000Z'))).toBe(false);
+    expect(mayBeAnotherRun(run, { ...run, completionTime: '2026-01-02T04:00:00.000Z' })).toBe(false);
   });
 });
 

@@ -1,10 +1,11 @@
+import { setMaxListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Draft, Kind, Resource } from '../../src/api/kinds.ts';
 import type { Task } from '../../src/api/task.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { type Logger, silentLogger } from '../../src/base/log.ts';
 import { StoreError } from '../../src/store/errors.ts';
-import { Informer, Informers, kindSource } from '../../src/store/informer.ts';
+import { Informer, Informers, kindSource, Reflectors } from '../../src/store/informer.ts';
 import type { ListOptions, Page, ResourceStore, WatchEvent, WatchOptions } from '../../src/store/store.ts';
 import type { View, ViewChange } from '../../src/store/view.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -19,6 +20,7 @@ let running: Promise<void>;
 beforeEach(async () => {
   ({ store, close } = await temporaryStore());
   abort = new AbortController();
+  setMaxListeners(0, abort.signal);
   running = Promise.resolve();
 });
 afterEach(async () => {
@@ -301,11 +303,81 @@ describe('informers', () => {
   });
 });
 
+describe('informers that share what follows the store', () => {
+  const make = (namespace: string, name: string): Promise<unknown> =>
+    store.create<'Task'>(taskDraft({ name, namespace }));
+
+  function sharing(counted: FaultyStore): (namespace: string) => Informer<Task> {
+    const options = { clock: systemClock, log: silentLogger };
+    const reflectors = new Reflectors(counted, options);
+    return (namespace) => {
+      const shared = { reflectors, concerns: (name: string) => name === namespace };
+      return new Informers({ ...options, store: counted, shared }).of('Task');
+    };
+  }
+
+  test('cost one watch, however many they are, and each shows its own', async () => {
+    const names = Array.from({ length: 8 }, (_, index) => `team-${index}`);
+    for (const name of names) await make(name, 'there');
+    const counted = new FaultyStore(store);
+    const of = sharing(counted);
+    const informers = names.map(of);
+    const seen = informers.map(phases);
+    running = Promise.all(informers.map((informer) => informer.run(abort.signal))).then(() => {});
+    await Promise.all(informers.map((informer) => informer.synced(abort.signal)));
+    expect(seen.map(({ view }) => view.size)).toEqual(names.map(() => 1));
+    for (const name of names) await make(name, 'new');
+    await Promise.all(seen.map(({ next }) => next('new: - > none')));
+    expect(seen.map(({ told }) => told)).toEqual(names.map(() => ['there: - > none', 'new: - > none']));
+    expect(counted.openWatches).toBe(1);
+  });
+
+  test('show whoever comes later a list of its own time, and tell the others nothing twice', async () => {
+    await make('one', 'a');
+    await make('two', 'b');
+    const counted = new FaultyStore(store);
+    const of = sharing(counted);
+    const [first, second] = [of('one'), of('two')];
+    const [early, late] = [phases(first), phases(second)];
+    const followed = first.run(abort.signal);
+    await first.synced(abort.signal);
+    // What happened just before it came must be in what it is shown first.
+    await make('two', 'c');
+    running = Promise.all([followed, second.run(abort.signal)]).then(() => {});
+    expect(second.isSynced).toBe(false);
+    await second.synced(abort.signal);
+    expect(late.told).toEqual(['b: - > none', 'c: - > none']);
+    await make('one', 'd');
+    await early.next('d: - > none');
+    expect(early.told).toEqual(['a: - > none', 'd: - > none']);
+    expect(counted.openWatches).toBe(1);
+  });
+
+  test('leave no watch behind when the last one goes, and begin anew when one comes', async () => {
+    await make('one', 'a');
+    const counted = new FaultyStore(store);
+    const of = sharing(counted);
+    const leave = new AbortController();
+    const first = of('one');
+    const followed = first.run(leave.signal);
+    await first.synced(abort.signal);
+    leave.abort();
+    await followed;
+    expect(counted.openWatches).toBe(0);
+    const again = of('one');
+    const { told } = phases(again);
+    running = again.run(abort.signal);
+    await again.synced(abort.signal);
+    expect(told).toEqual(['a: - > none']);
+  });
+});
+
 /** A store that can be made to fail in what informers use of it; otherwise the real one. */
 class FaultyStore implements ResourceStore {
   readonly #store: ResourceStore;
   lists = 0;
   watches = 0;
+  openWatches = 0;
   /** Resolves when the failure was handed to a watcher. */
   failed: Promise<void> = Promise.resolve();
   #listFailure: Error | undefined;
@@ -357,7 +429,12 @@ class FaultyStore implements ResourceStore {
     this.watches += 1;
     const signals = [this.#interrupt.signal, ...(options.signal === undefined ? [] : [options.signal])];
     if (this.#watchFailure === undefined) {
-      yield* this.#store.watch(kind, { ...options, signal: AbortSignal.any(signals) });
+      this.openWatches += 1;
+      try {
+        yield* this.#store.watch(kind, { ...options, signal: AbortSignal.any(signals) });
+      } finally {
+        this.openWatches -= 1;
+      }
     }
     if (this.#watchFailure instanceof Error) {
       this.#handed();

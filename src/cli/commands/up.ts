@@ -9,7 +9,17 @@ import { applyManifests } from './apply.ts';
 /** `telos up`: the engine in the foreground, until a signal stops it. Returns the exit code. */
 export async function runUp(options: UpOptions): Promise<number> {
   keepHeapSmall();
-  const { context, egress, hookSecrets, reportBacklogMs: backlogMs, host, port, rooms, namespaces } = options;
+  const {
+    context,
+    egress,
+    hookSecrets,
+    reportBacklogMs: backlogMs,
+    host,
+    port,
+    rooms,
+    namespaces,
+    sharding,
+  } = options;
   const { store } = context.options;
   const { stderr, env, options: global } = context;
   const color = stderr.isTTY === true && global.color && env['NO_COLOR'] === undefined;
@@ -20,6 +30,7 @@ export async function runUp(options: UpOptions): Promise<number> {
     store,
     env,
     namespaces,
+    sharding,
     rooms,
     egress,
     hookSecrets,

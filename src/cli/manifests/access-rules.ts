@@ -50,3 +50,10 @@ export const kelosLeaseRule: PolicyRule = {
   resourceNames: [kelosLease.name],
   verbs: ['get'],
 };
+
+/** In the namespace where Telos itself runs: the Leases by which its replicas share the work. */
+export const sharingRule: PolicyRule = {
+  apiGroups: ['coordination.k8s.io'],
+  resources: ['leases'],
+  verbs: ['get', 'list', 'create', 'update', 'delete'],
+};

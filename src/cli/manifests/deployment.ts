@@ -9,6 +9,15 @@ const memoryMiB = 512;
 /** What is left of the memory is for buffers, code and threads. */
 const heapMiB = Math.floor((memoryMiB * 60) / 100);
 
+/**
+ * How many Pods share how many shards of the work. Events come to one Pod, and Tasks are run by one: what a mode with
+ * spawn and run has more of would only wait.
+ */
+const sharing = {
+  companion: { replicas: 2, shards: 4 },
+  standalone: { replicas: 1, shards: 1 },
+} as const;
+
 /** The Deployment and what keeps one of its Pods there while nodes are drained. */
 export function deploymentManifests({
   mode,
@@ -18,6 +27,7 @@ export function deploymentManifests({
 }: InstallOptions): readonly object[] {
   const metadata = metadataIn(namespace);
   const selector = { matchLabels: selectorLabels };
+  const { replicas, shards } = sharing[mode];
   const rooms = mode === 'companion' ? ['--report'] : ['--spawn', '--run', '--report'];
   const container = {
     name: 'telos',
@@ -27,6 +37,8 @@ export function deploymentManifests({
       'up',
       '--store=kubernetes',
       ...rooms,
+      `--shards=${shards}`,
+      `--lease-namespace=${namespace}`,
       ...watchNamespaces.map((watched) => `--watch-namespace=${watched}`),
       '--host=0.0.0.0',
       `--port=${httpPort}`,
@@ -52,9 +64,9 @@ export function deploymentManifests({
       kind: 'Deployment',
       metadata,
       spec: {
-        replicas: 1,
-        // Two engines side by side would send everything twice.
-        strategy: { type: 'Recreate' },
+        replicas,
+        // Another one is there before one goes: their Leases keep two from working on the same.
+        strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
         selector,
         template: {
           metadata: { labels: selectorLabels },

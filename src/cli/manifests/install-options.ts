@@ -29,6 +29,6 @@ export function clusterMetadata(name = installName): object {
 }
 
 /** The metadata of an object in a namespace. */
-export function metadataIn(namespace: string): object {
-  return { name: installName, namespace, labels };
+export function metadataIn(namespace: string, name = installName): object {
+  return { name, namespace, labels };
 }

@@ -1,4 +1,4 @@
-import { accessRules, kelosLeaseRule, type PolicyRule } from './access-rules.ts';
+import { accessRules, kelosLeaseRule, type PolicyRule, sharingRule } from './access-rules.ts';
 import { clusterMetadata, type InstallOptions, installName, metadataIn } from './install-options.ts';
 
 const rbac = 'rbac.authorization.k8s.io';
@@ -19,13 +19,17 @@ export function rightsManifests(options: InstallOptions): readonly object[] {
       subjects,
     },
   ];
-  const ofNamespace = (watched: string): readonly object[] => [
-    { apiVersion, kind: 'Role', metadata: metadataIn(watched), rules: accessRules(mode) },
+  const ofNamespace = (
+    place: string,
+    rules: readonly PolicyRule[],
+    name = installName,
+  ): readonly object[] => [
+    { apiVersion, kind: 'Role', metadata: metadataIn(place, name), rules },
     {
       apiVersion,
       kind: 'RoleBinding',
-      metadata: metadataIn(watched),
-      roleRef: roleRef('Role', installName),
+      metadata: metadataIn(place, name),
+      roleRef: roleRef('Role', name),
       subjects,
     },
   ];
@@ -39,7 +43,8 @@ export function rightsManifests(options: InstallOptions): readonly object[] {
     },
     ...(watchNamespaces === undefined
       ? ofCluster(installName, accessRules(mode))
-      : watchNamespaces.flatMap(ofNamespace)),
+      : watchNamespaces.flatMap((watched) => ofNamespace(watched, accessRules(mode)))),
+    ...ofNamespace(namespace, [sharingRule], `${installName}-leases`),
     ...(mode === 'standalone' ? ofCluster(`${installName}-kelos-lease`, [kelosLeaseRule]) : []),
   ];
 }

@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../base/json.ts';
-import type { ListWatch } from '../../store/informer.ts';
+import type { ListWatch } from '../../store/reflector.ts';
 import type { Key } from '../../store/store.ts';
 import type { Versioned } from '../../store/view.ts';
 

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../base/json.ts';
 import { isStoreError, type StoreError } from '../errors.ts';
-import type { ListWatch } from '../informer.ts';
+import type { ListWatch } from '../reflector.ts';
 import type { CallOptions, Change, Key } from '../store.ts';
 import type { ApiServer } from './api-server.ts';
 import { PageSizes } from './page-sizes.ts';
@@ -90,6 +90,12 @@ export class ApiCollection implements ListWatch<ApiObject> {
   create(key: Key, object: JsonObject, { signal }: CallOptions = {}): Promise<ApiObject> {
     const path = this.#path(key.namespace, undefined, { fieldManager: 'telos' });
     return this.#one({ method: 'POST', path, body: JSON.stringify(object), signal }, key);
+  }
+
+  /** Replaces the object of this key; `metadata.resourceVersion` in it is a precondition. */
+  replace(key: Key, object: JsonObject, { signal }: CallOptions = {}): Promise<ApiObject> {
+    const path = this.#path(key.namespace, key.name, { fieldManager: 'telos' });
+    return this.#one({ method: 'PUT', path, body: JSON.stringify(object), signal }, key);
   }
 
   /**

@@ -15,6 +15,8 @@ const spoken = ['client.authentication.k8s.io/v1', 'client.authentication.k8s.io
 
 /** A plugin that takes longer hangs: none can ask anybody anything. */
 const timeoutMs = 60_000;
+/** What it left running may hold its output open; all that the plugin itself wrote has come by then. */
+const lastWordsMs = 1_000;
 const maxOutputBytes = 1024 * 1024;
 const maxShownBytes = 300;
 /** New credentials are asked for a little before the old ones end: a request takes time. */
@@ -141,23 +143,35 @@ export class ExecCredentials implements Credentials {
       const stderr = new BoundedText(4096);
       child.stdout.on('data', (chunk: Buffer) => stdout.add(chunk));
       child.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
-      const cancel = this.#options.clock.after(timeoutMs, () => {
+      const { clock } = this.#options;
+      let cancel = clock.after(timeoutMs, () => {
         endGroup(child);
         reject(this.#failure(`took more than ${timeoutMs / 1000} s`));
       });
+      const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
+        cancel();
+        if (code === 0) {
+          resolve(stdout.text);
+          return;
+        }
+        const how = `ended with ${signal ?? `exit code ${code}`}`;
+        const said = firstLine(stderr.text);
+        reject(this.#failure(said === '' ? how : `${how} and said: ${said}`));
+      };
       child.once('error', (error) => {
         cancel();
         const hint =
           errorCode(error) === 'ENOENT' ? 'is not there' : `cannot be run (${toError(error).message})`;
         reject(this.#failure(hint, error));
       });
-      child.once('close', (code, signal) => {
+      child.once('exit', (code, signal) => {
         cancel();
-        if (code === 0) return resolve(stdout.text);
-        const how = `ended with ${signal ?? `exit code ${code}`}`;
-        const said = firstLine(stderr.text);
-        reject(this.#failure(said === '' ? how : `${how} and said: ${said}`));
+        cancel = clock.after(lastWordsMs, () => {
+          hangUp(child);
+          ended(code, signal);
+        });
       });
+      child.once('close', ended);
     });
   }
 
@@ -183,9 +197,14 @@ function endGroup(child: ChildProcessByStdio<null, Readable, Readable>): void {
   } catch (_gone) {
     // It ended in this very moment.
   }
-  child.stdout.destroy();
-  child.stderr.destroy();
+  hangUp(child);
   child.unref();
+}
+
+/** Listens no longer. */
+function hangUp({ stdout, stderr }: ChildProcessByStdio<null, Readable, Readable>): void {
+  stdout.destroy();
+  stderr.destroy();
 }
 
 /** The head of what a program says. */

@@ -1,5 +1,5 @@
 import { Connection } from './connection.ts';
-import { DamagedRowError, toStoreError } from './sqlite-errors.ts';
+import { DamagedRowError, notJson, toStoreError } from './sqlite-errors.ts';
 
 /** How long it waits for another process that has the file just now. */
 const busyTimeoutMs = 5_000;
@@ -17,7 +17,7 @@ export function checkFile(path: string): void {
     const unreadable = connection.first<{ rv: number }>(
       'SELECT rv FROM revision WHERE NOT json_valid(json) LIMIT 1',
     );
-    if (unreadable !== undefined) throw new DamagedRowError(`version ${unreadable.rv} is not JSON`);
+    if (unreadable !== undefined) throw notJson(unreadable.rv);
   } catch (thrown) {
     throw toStoreError(thrown, path);
   } finally {

@@ -15,7 +15,7 @@ import { type ListPosition, type ListQuery, readList } from './list-reader.ts';
 import { checkPreconditions, generatedName } from './metadata.ts';
 import { openFile } from './open-file.ts';
 import type { FileEvent, ResourceFile, StatePage, WatchQuery, Write } from './resource-file.ts';
-import { isBusy, toStoreError } from './sqlite-errors.ts';
+import { isBusy, notJson, toStoreError } from './sqlite-errors.ts';
 import { State, type StoredResource } from './state.ts';
 import { Tables } from './tables.ts';
 import type { Transaction } from './transaction.ts';
@@ -127,6 +127,10 @@ class LocalFile implements ResourceFile {
     if (this.#health.isDamaged) throw this.#health.trouble;
     // It can be read; whether it can be written again is found out by writing.
     if (this.#health.trouble !== undefined) await this.#writer.write((transaction) => transaction.touch());
+  }
+
+  cannotBeRead(rv: number): void {
+    this.#failure(notJson(rv));
   }
 
   async close(): Promise<void> {

@@ -69,5 +69,7 @@ export interface ResourceFile {
   /** Events as they come, several at a time, until the signal aborts or the consumer returns. */
   watch(query: WatchQuery, signal: AbortSignal): AsyncIterable<readonly FileEvent[]>;
   ping(): Promise<void>;
+  /** Takes note that the state of this version, which it gave, cannot be read: that makes the file damaged. */
+  cannotBeRead(rv: number): void;
   close(): Promise<void>;
 }

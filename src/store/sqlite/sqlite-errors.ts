@@ -37,6 +37,11 @@ export class DamagedRowError extends Error {
   readonly code = 'SQLITE_CORRUPT';
 }
 
+/** The state of this version is not what was written. */
+export function notJson(rv: number, cause?: unknown): DamagedRowError {
+  return new DamagedRowError(`version ${rv} is not JSON`, { cause });
+}
+
 /** Turns what SQLite threw into `Unavailable` or `Damaged`, with what, where and the remedy; everything else is passed on. */
 export function toStoreError(thrown: unknown, path: string): Error {
   if (thrown instanceof StoreError) return thrown;

@@ -19,7 +19,7 @@ import { toJsonText } from '../written.ts';
 import { decodeToken, encodeToken } from './list-reader.ts';
 import { type FileOptions, openLocalFile } from './local-file.ts';
 import type { ResourceFile, Write } from './resource-file.ts';
-import { toStoreError } from './sqlite-errors.ts';
+import { DamagedRowError, toStoreError } from './sqlite-errors.ts';
 import type { State } from './state.ts';
 
 /**
@@ -163,6 +163,7 @@ export class SqliteStore implements ResourceStore {
     try {
       return state.resource as unknown as Resource<K>;
     } catch (thrown) {
+      if (thrown instanceof DamagedRowError) this.#file.cannotBeRead(state.rv);
       throw toStoreError(thrown, this.#file.path);
     }
   }

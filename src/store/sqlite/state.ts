@@ -1,7 +1,7 @@
 import type { Kind } from '../../api/kinds.ts';
 import type { StoredMeta } from '../../api/meta.ts';
 import { deepFreeze } from '../../base/json.ts';
-import { DamagedRowError } from './sqlite-errors.ts';
+import { notJson } from './sqlite-errors.ts';
 
 /** Any resource, as the store sees it: it knows metadata, the rest is the kind's. */
 export interface StoredResource {
@@ -37,7 +37,7 @@ function parse(json: string, rv: number): StoredResource {
   try {
     return JSON.parse(json) as StoredResource;
   } catch (thrown) {
-    throw new DamagedRowError(`version ${rv} is not JSON`, { cause: thrown });
+    throw notJson(rv, thrown);
   }
 }
 

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Cluster } from '../../../src/store/kubernetes/cluster.ts';
 import { loadCluster } from '../../../src/store/kubernetes/load-cluster.ts';
@@ -288,6 +289,20 @@ describe('an exec plugin', () => {
     clock.advance(60_000);
     expect((await waiting).message).toMatch(/exec plugin \.\/plugin took more than 60 s/);
     await ended;
+  }, 10_000);
+
+  test('that leaves a process behind, which holds its output, is heard a second after it has ended', async () => {
+    const { credentials } = await plugin(
+      `sleep 30 & echo $! > "$(dirname "$0")/pid"\n${printed({ token: 't' })}`,
+    );
+    const waiting = credentials.current();
+    // Set when the plugin has ended.
+    while (clock.nextTimerMs !== 1_000) await turn();
+    clock.advance(1_000);
+    expect((await waiting).authorization).toBe('Bearer t');
+    expect(clock.nextTimerMs).toBeUndefined();
+    // What it left running is its own affair.
+    process.kill(Number(await readFile(join(folder, 'pid'), 'utf8')));
   }, 10_000);
 
   test('that is not there is told with its install hint', async () => {

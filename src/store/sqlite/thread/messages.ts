@@ -22,6 +22,8 @@ export type Request =
   | { readonly id: number; readonly call: 'ping' | 'close' }
   /** The caller of `id` no longer wants it: ends a watch and a list, withdraws a write whose turn has not come. */
   | { readonly id: number; readonly call: 'give-up' }
+  /** The state of version `rv` cannot be read; `id` is nobody's. */
+  | { readonly id: number; readonly call: 'cannot-be-read'; readonly rv: number }
   /** Events of watch `id` of this size together were consumed. */
   | { readonly id: number; readonly call: 'consumed'; readonly size: number };
 

@@ -103,6 +103,10 @@ export class RemoteFile implements ResourceFile {
     await this.#ask({ call: 'ping' });
   }
 
+  cannotBeRead(rv: number): void {
+    this.#post({ id: 0, call: 'cannot-be-read', rv });
+  }
+
   async close(): Promise<void> {
     this.#isClosing = true;
     try {

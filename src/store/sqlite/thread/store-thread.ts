@@ -50,6 +50,8 @@ class FileHost {
       if (call === undefined) return;
       call.unconsumed -= request.size;
       call.resume?.();
+    } else if (request.call === 'cannot-be-read') {
+      this.#file.cannotBeRead(request.rv);
     } else {
       const call: UnderWay = { giveUp: new AbortController(), unconsumed: 0, resume: undefined };
       this.#underWay.set(id, call);
@@ -62,7 +64,10 @@ class FileHost {
     }
   }
 
-  async #answer(request: Exclude<Request, { call: 'give-up' | 'consumed' }>, call: UnderWay): Promise<Reply> {
+  async #answer(
+    request: Exclude<Request, { call: 'give-up' | 'consumed' | 'cannot-be-read' }>,
+    call: UnderWay,
+  ): Promise<Reply> {
     const { id } = request;
     const { signal } = call.giveUp;
     switch (request.call) {

@@ -1,0 +1,1 @@
+export declare function bundleTorture(outdir: string): Promise<void>;

@@ -1,6 +1,8 @@
 import { cpus, totalmem } from 'node:os';
+import { controlPlanePrograms } from '../test/cluster/kit/control-plane.ts';
 import { backlog } from './backlog.ts';
 import { hanging } from './hanging.ts';
+import { kubernetes } from './kubernetes.ts';
 import { latency } from './latency.ts';
 import { startReceivers } from './stand.ts';
 import { start } from './start.ts';
@@ -15,6 +17,8 @@ export interface Row {
 
 /** Tasks, each with a Delivery, where there shall be many. */
 const many = 100_000;
+const noControlPlane =
+  'no control plane to measure on: npm run test:cluster builds one, KUBEBUILDER_ASSETS names the folder of another';
 /** As many origins as fill 64 connections. */
 const origins = 4;
 
@@ -25,6 +29,13 @@ const benches: Readonly<Record<string, () => Promise<Row[]>>> = {
   hanging,
   start: () => start(receivers, many),
   backlog: () => backlog(receivers, many),
+  kubernetes: async () => {
+    const programs = controlPlanePrograms();
+    if (programs !== undefined) return kubernetes(receivers, programs);
+    console.error(`error: bench kubernetes: ${noControlPlane}`);
+    process.exitCode = 1;
+    return [];
+  },
 };
 
 const asked = process.argv.slice(2);
@@ -40,4 +51,4 @@ for (const [name, bench] of Object.entries(benches)) {
   if (asked.length > 0 && !asked.includes(name)) continue;
   for (const { measure, value, goal } of await bench()) console.log(`| ${measure} | ${value} | ${goal} |`);
 }
-process.exit(0);
+process.exit();

@@ -98,6 +98,8 @@ export const DeliverySpec = z
     payload: Payload,
   })
   .meta({
+    // Written once and whole: who owns which field of it need not be kept, nor compared with each write.
+    'x-kubernetes-map-type': 'atomic',
     'x-kubernetes-validations': [
       { rule: 'self == oldSelf', message: 'the spec of a Delivery cannot change' },
     ],

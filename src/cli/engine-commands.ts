@@ -2,13 +2,23 @@ import { type Command, Option } from 'commander';
 import type { CommandSetup } from './command-setup.ts';
 import { hookSecretsOption } from './delivery-commands.ts';
 import { addEgressFlags, type EgressFlags } from './egress-options.ts';
-import { collectValues, durationMs, namespaceName, namespaceNames, portNumber, shardCount } from './flags.ts';
+import {
+  collectValues,
+  durationMs,
+  keepMs,
+  namespaceName,
+  namespaceNames,
+  portNumber,
+  shardCount,
+} from './flags.ts';
 
 /** The flags of whatever starts an engine. */
 export interface EngineFlags extends EgressFlags {
   readonly hookSecrets?: 'any' | 'labelled';
   /** Completions older than this when first seen are skipped: milliseconds. */
   readonly reportBacklog?: number;
+  /** How long Deliveries are kept that were told: milliseconds. */
+  readonly keepDeliveries?: number;
   readonly port?: number;
   readonly host?: string;
   readonly logFormat?: 'text' | 'json';
@@ -74,6 +84,12 @@ function addEngineFlags(command: Command): Command {
         '--report-backlog <duration>',
         'completions older than this when first seen are skipped (default: 24h)',
       ).argParser(durationMs),
+    )
+    .addOption(
+      new Option(
+        '--keep-deliveries <duration>',
+        'settled Deliveries are removed after so long, failed ones after four times that (default: 7d)',
+      ).argParser(keepMs),
     )
     .addOption(
       new Option(

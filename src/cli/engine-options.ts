@@ -1,4 +1,5 @@
 import type { EgressOptions } from '../egress/policy.ts';
+import { type Retention, retentionOf } from '../report/retention.ts';
 import { UsageError } from './cli-error.ts';
 import type { CommandContext } from './command-context.ts';
 import { readEgressOptions } from './egress-options.ts';
@@ -12,6 +13,8 @@ export interface EngineOptions {
   readonly hookSecrets: 'any' | 'labelled';
   /** Completions older than this when first seen are skipped. */
   readonly reportBacklogMs: number;
+  /** How long settled Deliveries are kept; undefined: as long as the report room has it. */
+  readonly retentionMs: Retention | undefined;
   /** 0: any free one. */
   readonly port: number;
   readonly host: string;
@@ -89,6 +92,7 @@ async function readEngineOptions(flags: EngineFlags, context: CommandContext): P
     egress: await readEgressOptions(flags),
     hookSecrets: flags.hookSecrets ?? 'any',
     reportBacklogMs: flags.reportBacklog ?? dayMs,
+    retentionMs: flags.keepDeliveries === undefined ? undefined : retentionOf(flags.keepDeliveries),
     port: flags.port ?? 8484,
     host: flags.host ?? '127.0.0.1',
     log: { format: flags.logFormat ?? 'text', level: flags.logLevel ?? 'info' },

@@ -53,6 +53,16 @@ export function durationMs(value: string): number {
   return parsed;
 }
 
+/** A Delivery that is removed before its Task is marked would be made, and told, once more. */
+const shortestKeepMs = 600_000;
+
+/** Reads how long something is kept, as milliseconds. */
+export function keepMs(value: string): number {
+  const parsed = durationMs(value);
+  if (parsed < shortestKeepMs) throw new InvalidArgumentError('Write a duration of at least 10m.');
+  return parsed;
+}
+
 /** Reads a TCP port; 0 lets the system choose. */
 export function portNumber(value: string): number {
   const port = Number(value);

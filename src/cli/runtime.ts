@@ -5,6 +5,7 @@ import type { Logger } from '../base/log.ts';
 import { EgressGuard } from '../egress/guard.ts';
 import { type EgressOptions, parseEgressPolicy } from '../egress/policy.ts';
 import { createEngine, type Engine } from '../engine.ts';
+import type { Retention } from '../report/retention.ts';
 import { createProcessRunner } from '../run/process/process-runner.ts';
 import type { Runner } from '../run/runner.ts';
 import { type HttpServer, startHttpServer } from '../server/http-server.ts';
@@ -31,6 +32,8 @@ export interface RuntimeOptions {
   readonly hookSecrets: 'any' | 'labelled';
   /** Completions older than this when first seen are not sent, in milliseconds. */
   readonly backlogMs: number;
+  /** How long settled Deliveries are kept; undefined: as long as the report room has it. */
+  readonly retentionMs?: Retention | undefined;
   readonly host: string;
   readonly port: number;
   readonly clock: Clock;
@@ -79,14 +82,14 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     releases.push(() => store.close());
     const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
-    const { hookSecrets, backlogMs, namespaces } = options;
+    const { hookSecrets, backlogMs, retentionMs, namespaces } = options;
     const shared = {
       store,
       namespaces,
       clock,
       log,
       spawn: rooms.spawn,
-      report: rooms.report ? { guard, hookSecrets, backlogMs, version } : undefined,
+      report: rooms.report ? { guard, hookSecrets, backlogMs, retentionMs, version } : undefined,
     };
     const engine =
       sharding === undefined

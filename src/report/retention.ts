@@ -18,9 +18,15 @@ export interface Retention {
 
 export const defaultRetention: Retention = { settled: 7 * dayMs, failed: 30 * dayMs };
 
+/** Keeps settled ones for so long, and failed ones, which somebody has yet to look at, four times as long. */
+export function retentionOf(settled: number): Retention {
+  return { settled, failed: 4 * settled };
+}
+
 /** The first sweep leaves a start in peace. */
 const firstSweepMs = 60_000;
-const sweepEveryMs = 3_600_000;
+const longestPauseMs = 3_600_000;
+const shortestPauseMs = 60_000;
 /** A clock that was set must have been steady for so long before anything is removed on its word. */
 const steadyMs = 600_000;
 /** Wall time and real time may differ by so much from one look to the next. */
@@ -30,7 +36,8 @@ const pageSize = 200;
 type SweepDeps = Pick<RoomDeps, 'store' | 'namespaces' | 'clock' | 'log'>;
 
 /**
- * Removes settled Deliveries when their time is over, once an hour, until the signal aborts. A clock that is
+ * Removes settled Deliveries when their time is over, once an hour, or four times in the time that they are kept if
+ * that is more often, until the signal aborts. A clock that is
  * ten years ahead for a moment would have all of them removed: so not when it was set since the last look.
  */
 export async function sweepDeliveries(
@@ -41,13 +48,14 @@ export async function sweepDeliveries(
   const { clock } = deps;
   const wallOffset = (): number => clock.now() - clock.monotonic();
   let offset = wallOffset();
+  const pauseMs = Math.min(longestPauseMs, Math.max(shortestPauseMs, retention.settled / 4));
   let waitMs = firstSweepMs;
   for (;;) {
     try {
       await sleep(waitMs, signal, clock);
       const wasSet = Math.abs(wallOffset() - offset) > driftMs;
       offset = wallOffset();
-      waitMs = wasSet ? steadyMs : sweepEveryMs;
+      waitMs = wasSet ? steadyMs : pauseMs;
       if (wasSet) {
         deps.log.info('the clock was set: old Deliveries are kept until it has been steady for a while');
         continue;

@@ -18,7 +18,7 @@ export interface ReportSettings {
   /** For `User-Agent`. */
   readonly version: string;
   /** How long settled Deliveries are kept. Default: 7 days, Failed ones 30. */
-  readonly retentionMs?: Retention;
+  readonly retentionMs?: Retention | undefined;
   /** Where those are removed that were kept long enough; false: nowhere. Default: the room's store. */
   readonly sweeps?: ResourceStore | false;
   /** The longest wait for outputs that Kelos writes after the phase. Default: 35 s. */

@@ -94,6 +94,7 @@ describe('words that mean nothing', () => {
     ['deliveries', 'list', '--phase'],
     ['up', '--port'],
     ['up', '--report-backlog'],
+    ['up', '--keep-deliveries'],
     ['up', '--log-level'],
     ['up', '--egress-proxy'],
     ['up', '--egress-nat64-prefix'],

@@ -53,6 +53,10 @@ describe('wrong usage exits with 2 and one line that says what to do', () => {
       ['up', '--report-backlog', '5'],
       "error: option '--report-backlog <duration>' argument '5' is invalid: Write a duration such as 90s, 30m or 24h\n",
     ],
+    [
+      ['up', '--keep-deliveries', '5m'],
+      "error: option '--keep-deliveries <duration>' argument '5m' is invalid: Write a duration of at least 10m\n",
+    ],
     [['deliveries', 'recover'], 'error: no time given: --since: say how far back, such as 24h\n'],
     [
       ['deliveries', 'list', '--reason', 'Timeuot'],

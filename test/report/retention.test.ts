@@ -1,6 +1,9 @@
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import type { DeliveryStatus } from '../../src/api/delivery.ts';
-import { defaultRetention, isOver } from '../../src/report/retention.ts';
+import { silentLogger } from '../../src/base/log.ts';
+import { defaultRetention, isOver, retentionOf, sweepDeliveries } from '../../src/report/retention.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { temporaryStore } from '../support/temporary-store.ts';
 import { deliveryOf } from './fixtures.ts';
 
 const now = Date.parse('2026-03-01T00:00:00Z');
@@ -31,4 +34,25 @@ it('takes the age of one whose settledAt cannot be read', () => {
 it('takes the age of one that a person settled by hand', () => {
   expect(over({ phase: 'Failed' }, days(29))).toBe(false);
   expect(over({ phase: 'Failed' }, days(31))).toBe(true);
+});
+
+it('looks once an hour, or four times within the time that they are kept', async () => {
+  const { store, close } = await temporaryStore();
+  onTestFinished(close);
+  for (const [retention, pauseMs] of [
+    [defaultRetention, 3_600_000],
+    [retentionOf(20 * 60_000), 5 * 60_000],
+  ] as const) {
+    const clock = new ManualClock();
+    const ending = new AbortController();
+    const sweeping = sweepDeliveries(
+      { store, namespaces: undefined, clock, log: silentLogger },
+      retention,
+      ending.signal,
+    );
+    clock.advance(60_000);
+    await expect.poll(() => clock.nextTimerMs).toBe(pauseMs);
+    ending.abort();
+    await sweeping;
+  }
 });

@@ -5,7 +5,7 @@ import type { Clock } from './base/clock.ts';
 import { toError } from './base/errors.ts';
 import type { Logger } from './base/log.ts';
 import { createReportRoom, type ReportRoom, type ReportSettings } from './report/room.ts';
-import { createRunRoom } from './run/room.ts';
+import { createRunRoom, type RunRoom } from './run/room.ts';
 import type { Runner } from './run/runner.ts';
 import { createSpawnRoom, type SpawnRoom } from './spawn/room.ts';
 import { EventRecorder } from './store/event-recorder.ts';
@@ -76,9 +76,10 @@ export function createEngine(options: EngineOptions): Engine {
   return {
     metrics,
     ingest: spawn?.ingest.bind(spawn),
-    readiness: (signal) => readiness(store, informers, report, signal),
+    readiness: (signal) => readiness(store, informers, { run, report }, signal),
     async started(signal) {
       await informers.synced(signal);
+      await run?.untilRunsKnown(signal);
       await report?.untilCaughtUp(signal);
     },
     async run(signal) {
@@ -121,7 +122,7 @@ function storeGauge(metrics: Registry, store: ResourceStore, clock: Clock): void
 async function readiness(
   store: ResourceStore,
   informers: Informers,
-  report: ReportRoom | undefined,
+  { run, report }: { readonly run: RunRoom | undefined; readonly report: ReportRoom | undefined },
   signal: AbortSignal,
 ): Promise<{ ready: boolean; waitingFor: readonly string[] }> {
   const waitingFor: string[] = [];
@@ -129,6 +130,7 @@ async function readiness(
     .ping({ signal })
     .catch((thrown: unknown) => waitingFor.push(`store: ${toError(thrown).message}`));
   if (!informers.areSynced) waitingFor.push('the first list of resources');
+  if (run?.knowsRuns === false) waitingFor.push('the first list of Jobs and Pods');
   if (report?.caughtUp === false) waitingFor.push('recording the completions found at start');
   return { ready: waitingFor.length === 0, waitingFor };
 }

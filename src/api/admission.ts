@@ -3,7 +3,7 @@ import { nearest } from '../base/nearest.ts';
 import type { Fault } from './fault.ts';
 import { apiVersionOf, apiVersionsOf, type Kind, type Resource } from './kinds.ts';
 import { metadataFaults, pruneMetadata } from './metadata.ts';
-import { compilePruner, type Pruner, unknownField } from './pruning.ts';
+import { compilePruner, type PruneOptions, type Pruner, unknownField } from './pruning.ts';
 import { compileSchemaCheck, type SchemaCheck } from './schema-check.ts';
 import { foldStringData, type Secret, secretFaults } from './secret.ts';
 import { commonFields, type StructuralSchema, structuralSchema } from './structural-schema.ts';
@@ -32,7 +32,7 @@ export interface Admission {
 
 /**
  * What a Kubernetes API server does with a written object before it stores it: removes (or refuses) unknown
- * fields, fills in defaults, checks schema, list keys, CEL rules and metadata. Pure; never throws for bad input.
+ * fields and those that are null, fills in defaults, checks schema, list keys, CEL rules and metadata. Pure; never throws for bad input.
  *
  * Every served apiVersion of the kind is taken and changed to the stored one: the versions share one schema.
  * What did not change since `before` is not judged again, as an API server does it too.
@@ -49,6 +49,7 @@ export function admit(kind: Kind, object: unknown, options: AdmitOptions): Admis
   const old = before as Readonly<Record<string, unknown>> | undefined;
   const faults = headFaults(kind, given);
   const unknown: Fault[] = [];
+  const found = { nullIsAbsent: unknownFields === 'prune', unknown, faults };
   const draft = new Draft(given);
 
   draft.set('apiVersion', apiVersionOf(kind));
@@ -65,7 +66,7 @@ export function admit(kind: Kind, object: unknown, options: AdmitOptions): Admis
   }
   for (const [name, judge] of judges) {
     const included = part === 'all' || (name === 'status') === (part === 'status');
-    if (included) draft.set(name, judgeField(judge, given[name], old?.[name], unknown, faults));
+    if (included) draft.set(name, judgeField(judge, given[name], old?.[name], found));
   }
   if (unknownFields === 'refuse') faults.push(...unknown);
   if (kind === 'Secret' && faults.length === 0) {
@@ -128,20 +129,15 @@ function compileJudge(name: string, schema: StructuralSchema, root: StructuralSc
 }
 
 /** Judges one field and returns what to store of it. */
-function judgeField(
-  judge: Judge,
-  given: unknown,
-  before: unknown,
-  unknown: Fault[],
-  faults: Fault[],
-): unknown {
+function judgeField(judge: Judge, given: unknown, before: unknown, options: PruneOptions): unknown {
+  const { faults } = options;
   const root = [judge.name];
-  if (given === undefined) {
+  if (given === undefined || (given === null && options.nullIsAbsent)) {
     if (judge.required) faults.push({ path: judge.name, message: 'is required' });
     return undefined;
   }
   if (before !== undefined && isDeepStrictEqual(given, before)) return given;
-  const value = judge.pruner.prune(given, root, unknown, faults);
+  const value = judge.pruner.prune(given, root, options);
   const misshapen = judge.shape.faults(value, root);
   // A rule may only look at what has the shape that it expects.
   faults.push(...(misshapen.length > 0 ? misshapen : judge.rules.faults(value, before, root)));

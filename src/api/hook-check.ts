@@ -21,7 +21,7 @@ const rules = compileRuleCheck(schema);
  */
 function hooksFaults(hooks: unknown, root: FieldPath): readonly Fault[] {
   const faults: Fault[] = [];
-  const pruned = pruner.prune(hooks, root, faults, faults);
+  const pruned = pruner.prune(hooks, root, { nullIsAbsent: false, unknown: faults, faults });
   const misshapen = shape.faults(pruned, root);
   faults.push(...(misshapen.length > 0 ? misshapen : rules.faults(pruned, undefined, root)));
   if (misshapen.length === 0) faults.push(...filterFaults(pruned as Hooks, root));

@@ -23,7 +23,7 @@ const ignoredFields: ReadonlySet<string> = new Set(['managedFields', 'selfLink']
 /** Removes unknown fields of a resource's metadata; see Pruner. */
 export function pruneMetadata(metadata: unknown, unknown: Fault[], faults: Fault[]): unknown {
   const all: Fault[] = [];
-  const pruned = pruner.prune(metadata, ['metadata'], all, faults);
+  const pruned = pruner.prune(metadata, ['metadata'], { nullIsAbsent: false, unknown: all, faults });
   unknown.push(...all.filter((fault) => !ignoredFields.has(fault.path.slice('metadata.'.length))));
   return pruned;
 }

@@ -6,20 +6,27 @@ import type { StructuralSchema } from './structural-schema.ts';
 /** Deepest nesting that is taken where a schema lets anything stand. */
 const maxDepth = 64;
 
+/** What is wanted of a pruning, and where it says what it found. */
+export interface PruneOptions {
+  /** Whether a field that is null counts as absent, as an API server has it, or is left to be refused. */
+  readonly nullIsAbsent: boolean;
+  /** Gets a fault for each field removed that the schema does not know, naming the nearest right one. */
+  readonly unknown: Fault[];
+  /** Gets a fault for what is no JSON at all. */
+  readonly faults: Fault[];
+}
+
 /** Removes the fields that a schema does not know and fills in its defaults. */
 export interface Pruner {
-  /**
-   * Returns `value` itself when there was nothing to change, else a copy of what changed; `undefined` counts as absent.
-   * Adds to `unknown` each field removed, naming the nearest right one, and to `faults` what is no JSON at all.
-   */
-  prune(value: unknown, path: readonly (string | number)[], unknown: Fault[], faults: Fault[]): unknown;
+  /** Returns `value` itself when there was nothing to change, else a copy of what changed; `undefined` counts as absent. */
+  prune(value: unknown, path: readonly (string | number)[], options: PruneOptions): unknown;
 }
 
 /** Prepares the pruning of values of one schema. */
 export function compilePruner(schema: StructuralSchema): Pruner {
   const node = compileNode(schema);
   return {
-    prune: (value, path, unknown, faults) => pruneNode(node, value, { path: [...path], unknown, faults }),
+    prune: (value, path, options) => pruneNode(node, value, { ...options, path: [...path] }),
   };
 }
 
@@ -37,10 +44,8 @@ interface ListNode {
   readonly items: Node;
 }
 
-interface Walk {
+interface Walk extends PruneOptions {
   readonly path: (string | number)[];
-  readonly unknown: Fault[];
-  readonly faults: Fault[];
 }
 
 function compileNode(schema: StructuralSchema): Node {
@@ -108,7 +113,7 @@ function pruneObject(node: ObjectNode, object: Readonly<Record<string, unknown>>
   return copy ?? object;
 }
 
-/** The field's value as it may stay; undefined when the field is unknown. */
+/** The field's value as it may stay; undefined when the field is unknown, or null where that is no value. */
 function pruneField(node: ObjectNode, name: string, value: unknown, walk: Walk): unknown {
   let below = node.fields.get(name);
   if (below === undefined && !node.fields.has(name)) {
@@ -118,6 +123,7 @@ function pruneField(node: ObjectNode, name: string, value: unknown, walk: Walk):
     }
     below = node.others === 'kept' ? 'anything' : node.others.values;
   }
+  if (value === null && walk.nullIsAbsent && below !== 'anything') return undefined;
   if (below === undefined) return value;
   walk.path.push(name);
   const pruned = pruneNode(below, value, walk);

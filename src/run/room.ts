@@ -19,17 +19,24 @@ export interface RunSettings {
   readonly runner: Runner;
 }
 
+export interface RunRoom extends Room {
+  /** Whether it knows of all runs that there are. */
+  readonly knowsRuns: boolean;
+  /** Resolves when it does. @throws the signal's reason when it aborts first. */
+  untilRunsKnown(signal: AbortSignal): Promise<void>;
+}
+
 /** Tasks looked at side by side. */
 const concurrency = 16;
 /** A delay from which on a Task in trouble gets an Event: it is not a hiccup. */
 const sayAfterMs = 5_000;
 
 /** Tasks become outcomes. */
-export function createRunRoom(deps: RoomDeps, settings: RunSettings): Room {
+export function createRunRoom(deps: RoomDeps, settings: RunSettings): RunRoom {
   return new Running(deps, settings);
 }
 
-class Running implements Room {
+class Running implements RunRoom {
   readonly #deps: RoomDeps;
   readonly #runner: Runner;
   readonly #queue: Workqueue;
@@ -67,6 +74,14 @@ class Running implements Room {
         inPhase: (phase) => this.#phases.of(phase),
       }),
     });
+  }
+
+  get knowsRuns(): boolean {
+    return this.#runner.isSynced;
+  }
+
+  untilRunsKnown(signal: AbortSignal): Promise<void> {
+    return this.#runner.synced(signal);
   }
 
   /** Ends without ending the programs: they go on, and the next engine takes them up. */

@@ -88,6 +88,10 @@ export interface Runner {
   forget(uid: string): Promise<void>;
   /** The uids of all Tasks of whose runs something is kept that nobody else clears up. */
   list(): Promise<readonly string[]>;
+  /** Whether it knows all runs that there are; `find` waits for that. */
+  readonly isSynced: boolean;
+  /** Resolves when it does. @throws the signal's reason when it aborts first. */
+  synced(signal: AbortSignal): Promise<void>;
   /** Follows what it runs until the signal aborts. Whoever starts or finds runs has this called, once, meanwhile. */
   follow(signal: AbortSignal): Promise<void>;
 }

@@ -3,42 +3,23 @@ import { describe, expect, it } from 'vitest';
 import { admit } from '../../src/api/admission.ts';
 import { hookUrlPattern } from '../../src/api/hook.ts';
 import { type Kind, kindNames, type Resource } from '../../src/api/kinds.ts';
-
-const task = {
-  apiVersion: 'kelos.dev/v1alpha2',
-  kind: 'Task',
-  metadata: { name: 'a', namespace: 'default' },
-  spec: { type: 'command', command: ['true'], prompt: 'p', env: [{ name: 'A', value: '1' }] },
-};
-
-const spawner = {
-  apiVersion: 'kelos.dev/v1alpha1',
-  kind: 'TaskSpawner',
-  metadata: { name: 's' },
-  spec: {
-    when: { cron: { schedule: '* * * * *' } },
-    taskTemplate: { type: 'command', command: ['true'] },
-  },
-};
+import {
+  badHooks,
+  badHookUrls,
+  badMetadata,
+  badResources,
+  hook,
+  spawner,
+  task,
+  taskWith,
+  url,
+  withHooks,
+} from './bad-resources.ts';
 
 function faultsOf(kind: Kind, object: unknown, before?: unknown): string[] {
   const { faults } = admit(kind, object, { before: before as Resource | undefined, unknownFields: 'refuse' });
   return faults.map(({ path, message }) => `${path}: ${message}`);
 }
-
-function taskWith(spec: object, metadata: object = {}): object {
-  return { ...task, metadata: { ...task.metadata, ...metadata }, spec: { ...task.spec, ...spec } };
-}
-
-function withHooks(hooks: unknown): object {
-  return { ...spawner, spec: { ...spawner.spec, onCompletion: { hooks } } };
-}
-
-function hook(webhook: object, rest: object = {}): object {
-  return { name: 'a', webhook, ...rest };
-}
-
-const url = 'https://hooks.example.com/x';
 
 describe('what a store takes', () => {
   it('is stored as the very object that was given when nothing has to change', () => {
@@ -78,6 +59,18 @@ describe('what a store takes', () => {
       { unknownFields: 'refuse' },
     );
     expect(object).toMatchObject({ spec: { when: { githubIssues: { state: 'open', types: ['issues'] } } } });
+  });
+
+  it('counts null as absent when pruning, but not where anything may stand', () => {
+    const anything = { affinity: { a: null } };
+    const given = taskWith({ prompt: null, podOverrides: { ...anything, nodeSelector: { a: null } } });
+    const { object, faults } = admit('Task', given, { unknownFields: 'prune' });
+    expect(faults).toEqual([]);
+    expect(object).toEqual(taskWith({ prompt: undefined, podOverrides: { ...anything, nodeSelector: {} } }));
+    expect(faultsOf('Task', given)).toEqual([
+      'spec.prompt: must be a string, not null',
+      'spec.podOverrides.nodeSelector.a: must be a string, not null',
+    ]);
   });
 
   it('counts undefined as absent', () => {
@@ -121,114 +114,7 @@ describe('what a store takes', () => {
 });
 
 describe('what a store refuses', () => {
-  it.each<[string, Kind, unknown, string]>([
-    ['no mapping', 'Task', 'x', ': must be a mapping with apiVersion, kind and metadata'],
-    ['another kind', 'Task', { ...task, kind: 'Secret' }, 'kind: must be Task'],
-    [
-      'no apiVersion',
-      'Task',
-      { ...task, apiVersion: undefined },
-      'apiVersion: is required: kelos.dev/v1alpha2',
-    ],
-    [
-      'a version that is not served',
-      'Task',
-      { ...task, apiVersion: 'kelos.dev/v1' },
-      'apiVersion: must be kelos.dev/v1alpha1 or kelos.dev/v1alpha2',
-    ],
-    [
-      'no metadata',
-      'Task',
-      { ...task, metadata: undefined },
-      'metadata: is required: give it at least a name',
-    ],
-    ['no spec', 'Task', { ...task, spec: undefined }, 'spec: is required'],
-    ['a wrong type', 'Task', taskWith({ prompt: 5 }), 'spec.prompt: must be a string, not a number'],
-    ['null', 'Task', taskWith({ prompt: null }), 'spec.prompt: must be a string, not null'],
-    [
-      'a mapping for a list',
-      'Task',
-      taskWith({ command: {} }),
-      'spec.command: must be a list, not a mapping',
-    ],
-    ['an empty list', 'Task', taskWith({ command: [] }), 'spec.command: must have at least one entry'],
-    [
-      'a mistyped field',
-      'Task',
-      taskWith({ promt: 'x' }),
-      'spec.promt: unknown field: did you mean spec.prompt?',
-    ],
-    ['a field like no other', 'Task', taskWith({ zzzzzz: 'x' }), 'spec.zzzzzz: unknown field: remove it'],
-    [
-      'a mistyped field in a list',
-      'Task',
-      taskWith({ env: [{ name: 'A' }, { nmae: 'B', name: 'B' }] }),
-      'spec.env[1].nmae: unknown field: did you mean spec.env[1].name?',
-    ],
-    [
-      'a mistyped value',
-      'Task',
-      taskWith({ type: 'comand' }),
-      'spec.type: must be one of claude-code, codex, gemini, opencode, cursor, command, not "comand": did you mean command?',
-    ],
-    ['no command', 'Task', taskWith({ command: undefined }), 'spec.command: is required for type command'],
-    ['a command for an agent', 'Task', taskWith({ type: 'codex' }), 'spec.command: goes with type: command'],
-    [
-      'no prompt for an agent',
-      'Task',
-      taskWith({ type: 'codex', command: undefined, prompt: undefined }),
-      'spec.prompt: is required (only type command goes without)',
-    ],
-    [
-      'an agent without a type',
-      'Task',
-      taskWith({ type: undefined, command: undefined }),
-      'spec: one of type, worker.type and workerPoolRef is required',
-    ],
-    [
-      'no source',
-      'TaskSpawner',
-      { ...spawner, spec: { ...spawner.spec, when: {} } },
-      'spec.when: exactly one source is required',
-    ],
-    [
-      'two sources',
-      'TaskSpawner',
-      {
-        ...spawner,
-        spec: {
-          ...spawner.spec,
-          when: { cron: { schedule: '* * * * *' }, webhook: { source: 'x', fieldMapping: { id: '$.id' } } },
-        },
-      },
-      'spec.when: exactly one source is required',
-    ],
-    [
-      'a workspace remote called origin',
-      'Workspace',
-      {
-        apiVersion: 'kelos.dev/v1alpha2',
-        kind: 'Workspace',
-        metadata: { name: 'w' },
-        spec: { repo: 'https://x/y', remotes: [{ name: 'origin', url: 'https://x/z' }] },
-      },
-      "spec.remotes: remote name 'origin' is taken by the clone",
-    ],
-    [
-      'a Secret value that is not base64',
-      'Secret',
-      { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'a' }, data: { k: 'hunter2' } },
-      'data.k: must be base64 (use stringData for plain text)',
-    ],
-    [
-      'a value nested without end',
-      'Task',
-      taskWith({
-        podOverrides: { affinity: JSON.parse(`${'{"a":'.repeat(5000)}1${'}'.repeat(5000)}`) as unknown },
-      }),
-      `spec.podOverrides.affinity${'.a'.repeat(65)}: is nested more than 64 deep`,
-    ],
-  ])('%s', (_what, kind, object, line) => {
+  it.each(badResources)('%s', (_what, kind, object, line) => {
     expect(faultsOf(kind, object)).toEqual([line]);
   });
 
@@ -267,53 +153,7 @@ describe('what a store refuses', () => {
 });
 
 describe('metadata', () => {
-  it.each<[string, object, string]>([
-    ['name', { name: 'A' }, 'metadata.name: must be lower-case letters, digits, "-" and "." (a DNS name)'],
-    ['name', { name: 'a'.repeat(254) }, 'metadata.name: has 254 characters; at most 253 are allowed'],
-    ['name', { name: undefined }, 'metadata.name: is required (or metadata.generateName)'],
-    [
-      'generateName',
-      { name: undefined, generateName: 'A-' },
-      'metadata.generateName: must be lower-case letters, digits, "-" and "." (a DNS name)',
-    ],
-    [
-      'namespace',
-      { namespace: 'a.b' },
-      'metadata.namespace: must be lower-case letters, digits and "-", beginning and ending with a letter or digit',
-    ],
-    ['unknown', { lables: {} }, 'metadata.lables: unknown field: did you mean metadata.labels?'],
-    ['labels', { labels: { a: 1 } }, 'metadata.labels.a: must be a string, not a number'],
-    [
-      'labels',
-      { labels: { 'a/b/c': 'x' } },
-      'metadata.labels["a/b/c"]: the key must be NAME or dns.name/NAME, where NAME is at most 63 letters, digits, "-", "_" and "."',
-    ],
-    [
-      'labels',
-      { labels: { '-x.io/a': 'x' } },
-      'metadata.labels["-x.io/a"]: the key must have a DNS name before its "/"',
-    ],
-    [
-      'labels',
-      { labels: { 'a.io/b': 'has space' } },
-      'metadata.labels["a.io/b"]: the value must be at most 63 letters, digits, "-", "_" and ".", or empty',
-    ],
-    [
-      'annotations',
-      { annotations: { a: 'ä'.repeat(131_072) } },
-      'metadata.annotations: take 262145 bytes; all together may take 262144',
-    ],
-    [
-      'finalizers',
-      { finalizers: ['ok.io/x', 'not ok'] },
-      'metadata.finalizers[1]: must be NAME or dns.name/NAME, where NAME is at most 63 letters, digits, "-", "_" and "."',
-    ],
-    [
-      'ownerReferences',
-      { ownerReferences: [{ kind: 'Task', name: 'x', uid: 'u' }] },
-      'metadata.ownerReferences[0].apiVersion: is required',
-    ],
-  ])('refuses a bad %s', (_field, metadata, line) => {
+  it.each(badMetadata)('refuses a bad %s', (_field, metadata, line) => {
     expect(faultsOf('Task', taskWith({}, metadata))).toEqual([line]);
   });
 
@@ -380,72 +220,13 @@ describe('hooks', () => {
     expect(faultsOf('TaskSpawner', withHooks([hook({ url: target })]))).toEqual([]);
   });
 
-  it.each([
-    'http://hooks.example.com/',
-    'HTTPS://hooks.example.com/',
-    'https://',
-    'https:///x',
-    'https://user@hooks.example.com/',
-    'https://user:password@hooks.example.com/',
-    'https://hooks.example.com\\@evil.example/',
-    'https://hooks.example.com/a\\b',
-    'https://hooks.example.com/a b',
-    'https://hooks.example.com/a\tb',
-    'https://hooks.example.com/\n',
-    ' https://hooks.example.com/',
-    'ftp://hooks.example.com/',
-    'hooks.example.com',
-  ])('may not go to %j', (target) => {
+  it.each(badHookUrls)('may not go to %j', (target) => {
     expect(faultsOf('TaskSpawner', withHooks([hook({ url: target })]))).toEqual([
       'spec.onCompletion.hooks[0].webhook.url: must be an https URL without user or password',
     ]);
   });
 
-  it.each<[string, unknown, string]>([
-    ['none', [], 'hooks: must have at least one entry'],
-    [
-      'nine',
-      Array.from({ length: 9 }, (_, index) => ({ name: `a${index}`, webhook: { url } })),
-      'hooks: has 9 entries; at most 8 are allowed',
-    ],
-    [
-      'one name twice',
-      [hook({ url }), hook({ url })],
-      'hooks[1].name: is there twice: give each entry its own',
-    ],
-    [
-      'a name that is no label',
-      [hook({ url }, { name: 'a.b' })],
-      'hooks[0].name: must be lower-case letters, digits and "-", beginning and ending with a letter or digit',
-    ],
-    ['no webhook', [{ name: 'a' }], 'hooks[0].webhook: is required'],
-    ['no target', [hook({})], 'hooks[0].webhook: one of url and urlFrom is required'],
-    [
-      'two targets',
-      [hook({ url, urlFrom: { secretKeyRef: { name: 'a', key: 'b' } } })],
-      'hooks[0].webhook: url and urlFrom exclude each other',
-    ],
-    [
-      'a phase that does not end a Task',
-      [hook({ url }, { phases: ['Running'] })],
-      'hooks[0].phases[0]: must be one of Succeeded, Failed, not "Running"',
-    ],
-    [
-      'a phase twice',
-      [hook({ url }, { phases: ['Failed', 'Failed'] })],
-      'hooks[0].phases[1]: is there twice: give each entry its own',
-    ],
-    [
-      'more attempts than there are',
-      [hook({ url, retry: { maxAttempts: 21 } })],
-      'hooks[0].webhook.retry.maxAttempts: is 21; must be at most 20',
-    ],
-    [
-      'a content type without a template',
-      [hook({ url, contentType: 'text/plain' })],
-      'hooks[0].webhook: contentType goes with template',
-    ],
-  ])('may not be %s', (_what, hooks, line) => {
+  it.each(badHooks)('may not be %s', (_what, hooks, line) => {
     expect(faultsOf('TaskSpawner', withHooks(hooks))).toEqual([`spec.onCompletion.${line}`]);
   });
 

@@ -112,6 +112,11 @@ describe.skipIf(programs === undefined)('Telos installed without Kelos, for one 
     await plane.admin.until(tasks, { namespace, name: 'taken' }, ({ status }) =>
       JSON.stringify(status ?? {}).includes('Job'),
     );
+    // One whose Pod cannot be made.
+    await apply(task('nobody', 'true', { podOverrides: { serviceAccountName: 'none' } }));
+    await plane.admin.until(tasks, { namespace, name: 'nobody' }, ({ status }) =>
+      JSON.stringify(status ?? {}).includes('gets no Pod: error looking up service account'),
+    );
     const key = { namespace, name: delivery?.metadata.name ?? '' };
     const sweep = await startSweep(telos);
     ending.push(sweep.stop);

@@ -1,21 +1,18 @@
-import { type FileHandle, open } from 'node:fs/promises';
-import { StringDecoder } from 'node:string_decoder';
 import { type Task, terminalPhase } from '../../api/task.ts';
 import { sleep } from '../../base/abort.ts';
-import { errorCode } from '../../base/errors.ts';
+import { silentLogger } from '../../base/log.ts';
+import { escapeControls } from '../../base/text.ts';
 import { logPath } from '../../run/process/process-runner.ts';
 import { isStoreError } from '../../store/errors.ts';
 import { keyOf, type ResourceStore } from '../../store/store.ts';
 import { CliError } from '../cli-error.ts';
-import type { CommandContext } from '../command-context.ts';
+import { type CommandContext, printNote } from '../command-context.ts';
+import { FileLog } from '../logs/file-log.ts';
+import type { TaskLog } from '../logs/task-log.ts';
 import { readTarget } from '../read-resources.ts';
 import { parseOneTarget, resourceName } from '../resource-argument.ts';
 import { runDirectory } from '../store-location.ts';
 import { withStore } from '../store-option.ts';
-import { terminalText } from '../terminal-text.ts';
-
-/** How often a followed log is looked at, in milliseconds. */
-const followIntervalMs = 200;
 
 /** `telos logs`: what the program of a Task printed; with `-f` until the Task has ended. */
 export async function logs(
@@ -26,50 +23,59 @@ export async function logs(
   const { name } = parseOneTarget(args, ['Task']);
   await withStore(context, async (store) => {
     const task = await readTarget(store, { kind: 'Task', name }, context);
-    const path = logPathOf(task, context);
-    const log = new LogReader(path, context);
+    const log = await logOf(task, context);
     try {
       if (flags.follow) await follow(store, task, log, context);
-      else if (!(await log.copy())) throw noLog(task);
+      else if (!(await log.copy(task, false))) throw noLog(task);
     } finally {
       await log.close();
     }
   });
 }
 
-function logPathOf(task: Task, context: CommandContext): string {
+async function logOf(task: Task, context: CommandContext): Promise<TaskLog> {
   const { store } = context.options;
-  if (store.kind === 'sqlite') return logPath(runDirectory(store.path), task.metadata.uid);
-  const { podName } = task.status ?? {};
-  const { namespace } = task.metadata;
-  const remedy =
-    podName === undefined ? 'use kubectl logs' : `use kubectl logs -n ${namespace} ${podName} -c kelos-agent`;
-  throw new CliError('not built yet', 'telos logs --store kubernetes', remedy);
+  if (store.kind === 'sqlite')
+    return new FileLog(logPath(runDirectory(store.path), task.metadata.uid), context);
+  const { openPodLog } = await import('../logs/pod-log.ts');
+  return openPodLog(
+    { context: store.context, env: context.env, clock: context.clock, log: silentLogger },
+    context,
+  );
 }
 
 function noLog(task: Task): CliError {
-  const phase = task.status?.phase || 'Pending';
-  const remedy =
-    terminalPhase(task) === undefined ? 'wait for it with -f' : `see telos describe ${resourceName(task)}`;
-  return new CliError('there is no log', `${resourceName(task)} (${phase})`, remedy);
+  const { phase, podName } = task.status ?? {};
+  const where = `${resourceName(task)} (${phase || 'Pending'})`;
+  if (terminalPhase(task) === undefined) return new CliError('there is no log', where, 'wait for it with -f');
+  const remedy = `see telos describe ${resourceName(task)}`;
+  return podName === undefined
+    ? new CliError('there is no log', where, remedy)
+    : new CliError('there is no log', where, `its Pod ${podName} is gone, or never began: ${remedy}`);
 }
 
 async function follow(
   store: ResourceStore,
   task: Task,
-  log: LogReader,
+  log: TaskLog,
   context: CommandContext,
 ): Promise<void> {
+  let told: string | undefined;
   for (;;) {
     // Asked before the log is read: what was printed before the end is then in it.
     const present = await findRun(store, task, context.signal);
-    const copied = await log.copy();
+    const copied = await log.copy(present, true);
     if (present === undefined) return;
     if (terminalPhase(present) !== undefined) {
       if (!copied) throw noLog(present);
       return;
     }
-    await sleep(followIntervalMs, context.signal, context.clock);
+    const why = copied ? undefined : present.status?.message;
+    if (why !== undefined && why !== told) {
+      printNote(context, `${resourceName(present)} waits: ${escapeControls(why)}`);
+      told = why;
+    }
+    await sleep(log.lookMs, context.signal, context.clock);
   }
 }
 
@@ -80,51 +86,6 @@ async function findRun(store: ResourceStore, task: Task, signal: AbortSignal): P
     return present.metadata.uid === task.metadata.uid ? present : undefined;
   } catch (thrown) {
     if (isStoreError(thrown, 'NotFound')) return undefined;
-    throw thrown;
-  }
-}
-
-/** Copies a growing file to stdout, each byte once. */
-class LogReader {
-  readonly #path: string;
-  readonly #context: CommandContext;
-  readonly #decoder = new StringDecoder('utf8');
-  #handle: FileHandle | undefined;
-
-  constructor(path: string, context: CommandContext) {
-    this.#path = path;
-    this.#context = context;
-  }
-
-  /** Copies what is new. False when there is no file. */
-  async copy(): Promise<boolean> {
-    this.#handle ??= await openIfThere(this.#path);
-    if (this.#handle === undefined) return false;
-    const buffer = Buffer.alloc(65_536);
-    for (;;) {
-      this.#context.signal.throwIfAborted();
-      const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length);
-      if (bytesRead === 0) return true;
-      this.#write(buffer.subarray(0, bytesRead));
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.#handle?.close();
-  }
-
-  #write(bytes: Buffer): void {
-    const { stdout } = this.#context;
-    // Into a file or pipe the bytes go as they are; a terminal would obey them.
-    stdout.write(stdout.isTTY ? terminalText(this.#decoder.write(bytes)) : Buffer.from(bytes));
-  }
-}
-
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, 'r');
-  } catch (thrown) {
-    if (errorCode(thrown) === 'ENOENT') return undefined;
     throw thrown;
   }
 }

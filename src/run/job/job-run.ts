@@ -38,6 +38,7 @@ export class JobRun implements Run {
   #job: JobState;
   #isGone = false;
   #pods: readonly PodState[] = [];
+  #refusal: string | undefined;
   #heldUp: HoldUp | undefined;
   #verdict: RunVerdict;
   #cancelled = false;
@@ -93,6 +94,18 @@ export class JobRun implements Run {
     if (job === 'gone') this.#isGone = true;
     else if (job !== undefined) this.#job = job;
     this.#pods = pods;
+    if (pods.length > 0) this.#refusal = undefined;
+    this.#lookAnew();
+  }
+
+  /** No Pod can be made for it, for this reason. */
+  refused(words: string): void {
+    if (this.isOver) return;
+    this.#refusal = words;
+    this.#lookAnew();
+  }
+
+  #lookAnew(): void {
     const before = this.progress;
     this.#verdict = this.#judge();
     this.#work();
@@ -104,6 +117,7 @@ export class JobRun implements Run {
       job: this.#job,
       isGone: this.#isGone,
       pods: this.#pods,
+      refusal: this.#refusal,
       heldUp: this.#heldUp,
       nowMs: this.#options.clock.now(),
     });

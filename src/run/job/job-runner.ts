@@ -15,6 +15,7 @@ import { agentContainer, planJob } from './job-manifest.ts';
 import { JobRun } from './job-run.ts';
 import { type JobState, type PodState, readJob, readPod } from './job-state.ts';
 import type { JobsApi } from './jobs-api.ts';
+import { PodlessJobs } from './podless-jobs.ts';
 
 export interface JobRunnerOptions {
   readonly api: JobsApi;
@@ -80,11 +81,32 @@ class JobRunner implements Runner {
     });
   }
 
+  get isSynced(): boolean {
+    return this.#jobs.isSynced && this.#pods.isSynced;
+  }
+
+  async synced(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#jobs.synced(signal), this.#pods.synced(signal)]);
+  }
+
   async follow(signal: AbortSignal): Promise<void> {
     // Every run waits on it, however many there are.
     setMaxListeners(0, this.#stopped.signal);
     signal.addEventListener('abort', () => this.#stopped.abort(), { once: true });
-    await Promise.all([this.#jobs.run(signal), this.#pods.run(signal), this.#lookForUnseen(signal)]);
+    const { api, clock, log } = this.#options;
+    const podless = new PodlessJobs({
+      api,
+      clock,
+      log,
+      podless: () => this.#podless(),
+      tell: (job, words) => this.#runs.get(job.taskUid)?.refused(words),
+    });
+    await Promise.all([
+      this.#jobs.run(signal),
+      this.#pods.run(signal),
+      this.#lookForUnseen(signal),
+      podless.look(signal),
+    ]);
   }
 
   async start({ task, prompt }: RunRequest, signal: AbortSignal): Promise<StartResult> {
@@ -107,7 +129,7 @@ class JobRunner implements Runner {
   }
 
   async find(uid: string, signal: AbortSignal): Promise<Run | undefined> {
-    await Promise.all([this.#jobs.synced(signal), this.#pods.synced(signal)]);
+    await this.synced(signal);
     const [job] = this.#jobView.group(uid);
     if (job !== undefined) return this.#runOf(job);
     return this.#runs.get(uid);
@@ -165,6 +187,11 @@ class JobRunner implements Runner {
     if (run?.job.uid !== jobUid) return;
     run.update(job, [...this.#podView.group(jobUid)]);
     if (run.isOver) this.#runs.delete(taskUid);
+  }
+
+  #podless(): readonly JobState[] {
+    const jobs = [...this.#runs.values()].map(({ job }) => job);
+    return jobs.filter(({ uid }) => [...this.#podView.group(uid)].length === 0);
   }
 
   async #lookForUnseen(signal: AbortSignal): Promise<void> {

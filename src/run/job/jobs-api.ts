@@ -36,6 +36,8 @@ export interface JobsApi {
     propagationPolicy: 'Foreground' | 'Background',
     signal: AbortSignal,
   ): Promise<void>;
+  /** Why Jobs of a namespace get no Pods, by the uid of the Job, in the words of the API server. */
+  podRefusals(namespace: string, signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
   /** The end of what a container has printed, at most so many bytes; undefined when it has printed nothing, or is gone. */
   logTail(pod: Key, container: string, maxBytes: number, signal: AbortSignal): Promise<string | undefined>;
 }

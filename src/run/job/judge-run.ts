@@ -20,6 +20,8 @@ export interface RunSigns {
   /** Whether the Job is no more in the API. */
   readonly isGone: boolean;
   readonly pods: readonly PodState[];
+  /** Why it gets no Pod, in the words of the API server; undefined when that is not known. */
+  readonly refusal: string | undefined;
   /** What it was held up by before: the same trouble is told in the same words, however often they change. */
   readonly heldUp: HoldUp | undefined;
   /** Wall time in milliseconds. */
@@ -78,10 +80,19 @@ export function judgeRun(signs: RunSigns): RunVerdict {
       finishedAt: nowMs,
     };
   }
-  const found = pod === undefined ? undefined : holdUpOf(pod);
+  const found = pod === undefined ? refusalOf(job, signs.refusal) : holdUpOf(pod);
   const heldUp = found?.cause === signs.heldUp?.cause ? signs.heldUp : found;
   const progress = { startedAt: began, jobName: job.name, podName: pod?.name, heldUp: heldUp?.text };
   return { kind: 'underWay', progress, heldUp };
+}
+
+function refusalOf({ name }: JobState, words: string | undefined): HoldUp | undefined {
+  if (words === undefined) return undefined;
+  return {
+    // How much of a quota is used changes all the time.
+    cause: `no Pod: ${words.replace(/\d+/g, '')}`,
+    text: `Job ${name} gets no Pod: ${quoted(words)}: mend that, or change spec.podOverrides`,
+  };
 }
 
 /** What keeps the program of a Pod from beginning; undefined when nothing does that takes somebody's help. */

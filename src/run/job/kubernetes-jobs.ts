@@ -6,14 +6,18 @@ import type { ApiServer } from '../../store/kubernetes/api-server.ts';
 import { readLog } from '../../store/kubernetes/pod-log.ts';
 import type { Key } from '../../store/store.ts';
 import type { JobCreation, JobsApi } from './jobs-api.ts';
+import { newestRefusals } from './pod-refusals.ts';
 
 /** Lines of a log in whose bytes the end is looked for: a line may be long, but it is not all of a run. */
 const tailLines = 2000;
+/** Events in one page. */
+const eventPage = 500;
 
 /** The Jobs of an API server. */
 export class KubernetesJobs implements JobsApi {
   readonly jobs: ApiCollection;
   readonly pods: ApiCollection;
+  readonly #refusals: ApiCollection;
   readonly #server: ApiServer;
 
   constructor(server: ApiServer) {
@@ -26,6 +30,12 @@ export class KubernetesJobs implements JobsApi {
       labelSelector,
     });
     this.pods = new ApiCollection(server, { root: '/api/v1', plural: 'pods', kind: 'Pod', labelSelector });
+    this.#refusals = new ApiCollection(server, {
+      root: '/api/v1',
+      plural: 'events',
+      kind: 'Event',
+      fieldSelector: 'involvedObject.kind=Job,reason=FailedCreate',
+    });
   }
 
   async taskApiVersion(signal: AbortSignal): Promise<string> {
@@ -56,6 +66,17 @@ export class KubernetesJobs implements JobsApi {
     signal: AbortSignal,
   ): Promise<void> {
     return this.jobs.delete(key, { uid, propagationPolicy }, { signal });
+  }
+
+  async podRefusals(namespace: string, signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
+    const events: unknown[] = [];
+    let token: string | undefined;
+    do {
+      const page = await this.#refusals.list({ namespace, limit: eventPage, continue: token, signal });
+      events.push(...page.items);
+      token = page.continue;
+    } while (token !== undefined);
+    return newestRefusals(events);
   }
 
   async logTail(

@@ -124,6 +124,11 @@ class ProcessRunner implements Runner {
   }
 
   /** Each run has a keeper of its own. */
+  /** What runs is in its folder. */
+  readonly isSynced = true;
+
+  async synced(): Promise<void> {}
+
   async follow(): Promise<void> {}
 
   /** A run that is over is found in its folder. */

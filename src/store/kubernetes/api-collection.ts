@@ -19,6 +19,8 @@ export interface CollectionOptions {
   readonly kind: string;
   /** What is listed and watched; absent: whatever the labels. */
   readonly labelSelector?: string | undefined;
+  /** Also; absent: whatever the fields. */
+  readonly fieldSelector?: string | undefined;
 }
 
 /**
@@ -51,8 +53,13 @@ export class ApiCollection implements ListWatch<ApiObject> {
     readonly resourceVersion: string;
     readonly continue?: string;
   }> {
-    const { kind, labelSelector } = this.#options;
-    const query = { labelSelector, limit: String(this.#pageSizes.limit(kind, limit)), continue: token };
+    const { kind, labelSelector, fieldSelector } = this.#options;
+    const query = {
+      labelSelector,
+      fieldSelector,
+      limit: String(this.#pageSizes.limit(kind, limit)),
+      continue: token,
+    };
     const path = this.#path(namespace, undefined, query);
     const answer = await this.#ask({ method: 'GET', path, signal }, undefined);
     const page = decodePage(answer, (item) => decodeObject(kind, item), this.#server.transport.name);
@@ -62,13 +69,14 @@ export class ApiCollection implements ListWatch<ApiObject> {
 
   watch(options: Parameters<ListWatch<ApiObject>['watch']>[0]): AsyncIterable<Change<ApiObject>> {
     const { transport, clock } = this.#server;
-    const { kind, labelSelector } = this.#options;
+    const { kind, labelSelector, fieldSelector } = this.#options;
     const { namespace, resourceVersion, signal } = options;
     return endableWatch(signal, (ended) =>
       watchEvents({
         transport,
         clock,
-        path: (query) => this.#path(namespace, undefined, { ...query, labelSelector, resourceVersion }),
+        path: (query) =>
+          this.#path(namespace, undefined, { ...query, labelSelector, fieldSelector, resourceVersion }),
         ended,
         decode: (sent) => decodeObject(kind, sent),
         refused: (answer) => this.#refused(answer, undefined),

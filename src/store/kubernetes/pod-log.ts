@@ -1,9 +1,9 @@
 import { toError } from '../../base/errors.ts';
 import { StoreError } from '../errors.ts';
 import type { Key } from '../store.ts';
-import { withQuery } from './query.ts';
+import { type Query, withQuery } from './query.ts';
 import { refusedResource } from './status-errors.ts';
-import type { Transport } from './transport.ts';
+import type { ApiRequest, Transport } from './transport.ts';
 
 export interface LogRequest {
   readonly container: string;
@@ -24,21 +24,58 @@ export async function readLog(
   pod: Key,
   { container, tailLines, maxBytes, signal }: LogRequest,
 ): Promise<string> {
+  const query = { container, tailLines: String(tailLines) };
+  const chunks = await open(transport, pod, query, { signal });
+  return lastBytes(whole(chunks, transport, pod, signal), maxBytes);
+}
+
+/**
+ * All that a container has printed, as bytes; with `follow`, what it prints from then on, too, until it ends.
+ * @throws as `readLog` does, while it is read, too
+ */
+export async function* copyLog(
+  transport: Transport,
+  pod: Key,
+  {
+    container,
+    follow,
+    signal,
+  }: { readonly container: string; readonly follow: boolean; readonly signal: AbortSignal },
+): AsyncGenerator<Uint8Array, void> {
+  const query = { container, follow: follow ? 'true' : undefined };
+  // A node may not answer before something is printed.
+  const chunks = await open(transport, pod, query, { isPatient: follow, signal });
+  yield* whole(chunks, transport, pod, signal);
+}
+
+async function open(
+  transport: Transport,
+  pod: Key,
+  query: Query,
+  how: Pick<ApiRequest, 'isPatient' | 'signal'>,
+): Promise<AsyncIterable<Uint8Array>> {
   const place = `/api/v1/namespaces/${encodeURIComponent(pod.namespace)}/pods/${encodeURIComponent(pod.name)}/log`;
-  const path = withQuery(place, { container, tailLines: String(tailLines) });
-  const stream = await transport.stream({ method: 'GET', path, signal });
+  const stream = await transport.stream({ method: 'GET', path: withQuery(place, query), ...how });
   if ('answer' in stream) throw refusedResource(stream.answer, { kind: 'Pod', key: pod }, transport.name);
+  return stream.chunks;
+}
+
+/** The same, with an error that says so when it breaks off. */
+async function* whole(
+  chunks: AsyncIterable<Uint8Array>,
+  transport: Transport,
+  pod: Key,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void> {
   try {
-    return await lastBytes(stream.chunks, maxBytes);
+    yield* chunks;
   } catch (thrown) {
     signal.throwIfAborted();
     const why = toError(thrown).message;
     throw new StoreError(
       'Unavailable',
       `${transport.name}: the log of Pod ${pod.name} broke off (${why}): try again`,
-      {
-        cause: thrown,
-      },
+      { cause: thrown },
     );
   }
 }

@@ -13,6 +13,8 @@ export interface ApiRequest {
   /** JSON. */
   readonly body?: string | undefined;
   readonly contentType?: string | undefined;
+  /** Whether the answer may take as long as it takes, until the signal aborts. */
+  readonly isPatient?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -131,7 +133,7 @@ export class Transport {
   }
 
   #dispatch(
-    { method, path, body, contentType, signal }: ApiRequest,
+    { method, path, body, contentType, isPatient = false, signal }: ApiRequest,
     { authorization, clientCertificate }: Credential,
     isStream: boolean,
   ): Promise<Dispatcher.ResponseData> {
@@ -149,7 +151,7 @@ export class Transport {
       },
       ...(body === undefined ? {} : { body }),
       ...(signal === undefined ? {} : { signal }),
-      headersTimeout: answerTimeoutMs,
+      headersTimeout: isPatient ? 0 : answerTimeoutMs,
       bodyTimeout: isStream ? 0 : answerTimeoutMs,
     });
   }

@@ -236,6 +236,41 @@ data:
     expect((await ended('many')).status?.phase).toBe('Succeeded');
   });
 
+  test('a Task whose Pod cannot be made says why, in the words of the API server', async () => {
+    await house.admin.apply(
+      `
+apiVersion: v1
+kind: LimitRange
+metadata: { name: small }
+spec: { limits: [{ type: Container, max: { cpu: 1 } }] }
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: { name: few }
+spec: { hard: { pods: "0" } }
+`,
+      namespace,
+    );
+    await house.admin.until<KubeObject & { status?: { hard?: object } }>(
+      'v1/resourcequotas',
+      key('few'),
+      ({ status }) => status?.hard !== undefined,
+    );
+    const limits = { cpu: '1', memory: '1Mi' };
+    await create('many', 'true', { podOverrides: { resources: { limits } } });
+    await create('big', 'true', { podOverrides: { resources: { limits: { ...limits, cpu: '2' } } } });
+    await create('nobody', 'true', { podOverrides: { serviceAccountName: 'none' } });
+    const said = (name: string) => until(name, ({ message = '' }) => message.includes('gets no Pod'));
+    expect((await said('big')).status).toMatchObject({
+      phase: 'Pending',
+      jobName: 'big',
+      message:
+        'Job big gets no Pod: maximum cpu usage per Container is 1, but limit is 2: mend that, or change spec.podOverrides',
+    });
+    expect((await said('many')).status?.message).toMatch(/exceeded quota: few, requested: pods=1/);
+    expect((await said('nobody')).status?.message).toMatch(/serviceaccount "none" not found/);
+  });
+
   test('a deadline ends it', async () => {
     await create('slow', 'echo begun; sleep 60', { podOverrides: { activeDeadlineSeconds: 2 } });
     expect((await ended('slow')).status).toMatchObject({

@@ -77,12 +77,13 @@ const container = (name: string, state: object): object => ({ name, image: 'othe
 function judge(
   job: object,
   pods: readonly object[],
-  more: { isGone?: boolean; heldUp?: HoldUp } = {},
+  more: { isGone?: boolean; heldUp?: HoldUp; refusal?: string } = {},
 ): RunVerdict {
   const state = readJob(job);
   if (state === undefined) throw new Error('that is no Job of a Task');
   const seen = pods.map((pod) => readPod(pod)).filter((pod) => pod !== undefined);
-  return judgeRun({ job: state, isGone: more.isGone ?? false, pods: seen, heldUp: more.heldUp, nowMs });
+  const { isGone = false, heldUp, refusal } = more;
+  return judgeRun({ job: state, isGone, pods: seen, heldUp, refusal, nowMs });
 }
 
 describe('a run under way', () => {
@@ -161,6 +162,21 @@ describe('a run under way', () => {
     expect(judge(jobOf(), [podOf({ phase: 'Running', agent: runs })], { heldUp })).toMatchObject({
       progress: { heldUp: undefined },
     });
+  });
+
+  test('that gets no Pod says why, in the same words while only numbers change', () => {
+    const words = 'exceeded quota: few, requested: pods=1, used: pods=1, limited: pods=1';
+    const first = judge(jobOf(), [], { refusal: words });
+    if (first.kind !== 'underWay') throw new Error('it is over');
+    expect(first.progress.heldUp).toBe(`Job a gets no Pod: ${words}: mend that, or change spec.podOverrides`);
+    const { heldUp } = first;
+    const later = { refusal: words.replace('used: pods=1', 'used: pods=2'), ...(heldUp && { heldUp }) };
+    expect(judge(jobOf(), [], later)).toMatchObject({ progress: first.progress });
+    const other = { ...later, refusal: 'serviceaccount "x" not found' };
+    expect(judge(jobOf(), [], other)).toMatchObject({
+      progress: { heldUp: expect.stringContaining('serviceaccount "x" not found') },
+    });
+    expect(judge(jobOf(), [podOf({})], later)).toMatchObject({ progress: { heldUp: undefined } });
   });
 });
 

@@ -6,14 +6,12 @@ import type { Row } from './main.ts';
 import type { Receivers } from './stand.ts';
 
 /** The same engine with its resources in etcd, on a control plane of the bench's own. */
-export async function kubernetes(receivers: Receivers, programs: string): Promise<Row[]> {
+export async function* kubernetes(receivers: Receivers, programs: string): AsyncGenerator<Row, void> {
   const cluster = await BenchCluster.start(programs);
   try {
-    return [
-      ...(await kubernetesThroughput(cluster, receivers)),
-      ...(await kubernetesLatency(cluster, receivers)),
-      ...(await kubernetesStart(cluster, receivers)),
-    ];
+    yield* await kubernetesThroughput(cluster, receivers);
+    yield* await kubernetesLatency(cluster, receivers);
+    yield* await kubernetesStart(cluster, receivers);
   } finally {
     await cluster.stop();
   }

@@ -31,6 +31,7 @@ import { saysHeld, withHeld, withoutHeld } from './held-condition.ts';
 import { parseHooks } from './hooks-annotation.ts';
 import type { ReportMetrics } from './metrics.ts';
 import { formatRun, isSameRun, type Run } from './run-id.ts';
+import { unrecordedTask } from './unrecorded-task.ts';
 
 export interface RecorderSettings {
   /** Completions older than this when first seen are recorded, but told to nobody. Milliseconds. */
@@ -57,7 +58,7 @@ const untold: { readonly [Reason in ReleaseReason]?: string } = {
  *     meanwhile is judged anew.
  * R3. A Task is held no longer than until its Deliveries are created; when that fails it is said by an Event, a
  *     condition and a metric.
- * R4. Only Tasks that need something are kept in memory.
+ * R4. Only Tasks that need something are kept in memory, and of them only what recording reads.
  */
 export class Recorder {
   readonly #deps: RoomDeps;
@@ -92,7 +93,7 @@ export class Recorder {
     });
     this.#informer = deps.informers.of('Task');
     this.#view = this.#informer.view({
-      select: (task) => (decideRecording(task).do === 'nothing' ? undefined : task),
+      select: (task) => (decideRecording(task).do === 'nothing' ? undefined : unrecordedTask(task)),
       onChange: (change) => this.#onChange(change),
     });
   }

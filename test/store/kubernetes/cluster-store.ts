@@ -58,21 +58,30 @@ export interface ConnectionChanges {
   readonly token?: string;
 }
 
+/** A kubeconfig for the same cluster, by way of another address or as somebody else; to be removed. */
+export async function kubeconfigAs(
+  kubeconfig: string,
+  { server, token }: ConnectionChanges,
+): Promise<{ readonly file: string; remove(): Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'telos-cluster-'));
+  const connection = readKubeconfig(kubeconfig);
+  const { cert: _cert, key: _key, ...place } = connection;
+  const user = token === undefined ? connection : { ...place, token };
+  const file = join(folder, 'config');
+  await writeFile(file, formatKubeconfig({ ...user, server: server ?? connection.server }), { mode: 0o600 });
+  return { file, remove: () => rm(folder, { recursive: true }) };
+}
+
 /** The store of a kubeconfig's cluster, by way of another address or as somebody else when asked. */
 export async function openClusterStore(
   kubeconfig: string,
-  { server, token }: ConnectionChanges = {},
+  changes: ConnectionChanges = {},
 ): Promise<ResourceStore> {
-  const folder = await mkdtemp(join(tmpdir(), 'telos-cluster-'));
+  const { file, remove } = await kubeconfigAs(kubeconfig, changes);
   try {
-    const connection = readKubeconfig(kubeconfig);
-    const { cert: _cert, key: _key, ...place } = connection;
-    const user = token === undefined ? connection : { ...place, token };
-    const file = join(folder, 'config');
-    await writeFile(file, formatKubeconfig({ ...user, server: server ?? connection.server }));
     const env = { KUBECONFIG: file };
     return await openKubernetesStore({ context: undefined, env, clock: systemClock, log: silentLogger });
   } finally {
-    await rm(folder, { recursive: true });
+    await remove();
   }
 }

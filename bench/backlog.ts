@@ -15,7 +15,7 @@ export async function backlog(receivers: Receivers, due: number): Promise<Row[]>
   for (let run = 0; run < runs; run += 1) {
     const engine = await startEngine();
     const path = await dueDeliveries(due, receivers.urls);
-    const { rate, peakMb } = await engine.workOff(receivers, path, due);
+    const { rate, peakMb } = await engine.workOff(receivers, { path }, due);
     discard(path);
     const steady = await steadyRate(engine, receivers, completions);
     engine.close();

@@ -1,9 +1,8 @@
-import { isSettled } from '../src/api/delivery.ts';
-import type { ResourceStore } from '../src/store/store.ts';
 import type { Row } from './main.ts';
 import { median, quantile } from './numbers.ts';
 import { discard, settledDeliveries } from './prepared-store.ts';
 import { endedStatus, instant, taskDraft } from './resources.ts';
+import { Settled } from './settled.ts';
 import { openStore, type Receivers, reportingEngine } from './stand.ts';
 
 const completions = 300;
@@ -78,29 +77,4 @@ async function idleEngine(receivers: Receivers, kept: number): Promise<IdleEngin
       discard(path);
     },
   };
-}
-
-/** Tells when the Delivery of a Task is settled. */
-class Settled {
-  readonly #waiting = new Map<string, () => void>();
-  readonly #stopping = new AbortController();
-
-  constructor(store: ResourceStore, resourceVersion: string) {
-    void this.#follow(store, resourceVersion);
-  }
-
-  of(task: string): Promise<void> {
-    return new Promise((resolve) => this.#waiting.set(task, resolve));
-  }
-
-  stop(): void {
-    this.#stopping.abort();
-  }
-
-  async #follow(store: ResourceStore, resourceVersion: string): Promise<void> {
-    const { signal } = this.#stopping;
-    for await (const event of store.watch('Delivery', { resourceVersion, signal }))
-      if (event.type !== 'BOOKMARK' && isSettled(event.resource))
-        this.#waiting.get(event.resource.spec.task.name)?.();
-  }
 }

@@ -1,4 +1,4 @@
-import type { DeliveryStatus } from '../src/api/delivery.ts';
+import type { Attempt, DeliveryStatus } from '../src/api/delivery.ts';
 import type { Draft } from '../src/api/kinds.ts';
 import { onCompletionAnnotation, onCompletionFinalizer, reportedPhaseAnnotation } from '../src/api/names.ts';
 import type { Task } from '../src/api/task.ts';
@@ -65,27 +65,34 @@ export function retryingStatus(): DeliveryStatus {
 
 /** The status of such a Delivery after a second attempt that went well. */
 export function deliveredStatus(): MergePatch {
-  const at = new Date().toISOString();
+  return deliveredAfter(retryingStatus().attempts ?? []);
+}
+
+/** The status of a Delivery whose first attempt went well. */
+export function deliveredAtOnce(): MergePatch {
+  return deliveredAfter([]);
+}
+
+function deliveredAfter(attempts: readonly Attempt[]): MergePatch {
+  const number = attempts.length + 1;
+  const success: Attempt = {
+    number,
+    at: new Date().toISOString(),
+    reason: 'Delivered',
+    message: '204',
+    durationMs: 2,
+    firstByteMs: 1,
+    httpStatus: 204,
+    address: '127.0.0.1:443',
+  };
   return {
     phase: 'Delivered',
-    attemptCount: 2,
+    attemptCount: number,
     reason: 'Delivered',
     message: '204',
     nextAttemptAt: null,
     settledAt: rfc3339(Date.now()),
-    attempts: [
-      ...(retryingStatus().attempts ?? []),
-      {
-        number: 2,
-        at,
-        reason: 'Delivered',
-        message: '204',
-        durationMs: 2,
-        firstByteMs: 1,
-        httpStatus: 204,
-        address: '127.0.0.1:443',
-      },
-    ],
+    attempts: [...attempts, success],
   };
 }
 

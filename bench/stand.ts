@@ -1,12 +1,15 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { onCompletionFinalizer } from '../src/api/names.ts';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLogger } from '../src/base/log.ts';
 import { type Certificate, makeCertificate } from '../src/cli/demo/certificate.ts';
 import { EgressGuard } from '../src/egress/guard.ts';
 import { parseEgressPolicy } from '../src/egress/policy.ts';
 import { createEngine, type Engine } from '../src/engine.ts';
+import { everyPage } from '../src/store/every-page.ts';
+import { openKubernetesStore } from '../src/store/kubernetes/kubernetes-store.ts';
 import { openThreadedStore } from '../src/store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../src/store/store.ts';
 import type { EngineOrder, EngineReport } from './engine.ts';
@@ -57,7 +60,23 @@ async function loopbackCertificate(): Promise<{ authority: Certificate; certific
   return { authority, certificate: await makeCertificate({ names: ['127.0.0.1'], signedBy: authority }) };
 }
 
-/** A store as `telos up` opens it. */
+/** Where a store is, and what of it is worked on. */
+export type StorePlace = { readonly path: string } | ClusterPlace;
+
+/** One namespace of a cluster. */
+export interface ClusterPlace {
+  readonly kubeconfig: string;
+  readonly namespace: string;
+}
+
+/** The store as `telos up` opens it. */
+export function openPlace(place: StorePlace): Promise<ResourceStore> {
+  if ('path' in place) return openStore(place.path);
+  const env = { KUBECONFIG: place.kubeconfig };
+  return openKubernetesStore({ context: undefined, env, clock: systemClock, log: silentLogger });
+}
+
+/** A file as `telos up` opens it. */
 export function openStore(path: string): Promise<ResourceStore> {
   const threadPath = fileURLToPath(new URL('./store-thread.js', import.meta.url));
   const onLost = (error: Error): void => {
@@ -71,12 +90,13 @@ export interface RunningEngine {
   stop(): Promise<void>;
 }
 
-/** An engine that only reports, with its guard. */
-export function reportingEngine(store: ResourceStore, caPem: string): RunningEngine {
+/** An engine that only reports, with its guard; in all namespaces unless one is named. */
+export function reportingEngine(store: ResourceStore, caPem: string, namespace?: string): RunningEngine {
   const policy = parseEgressPolicy({ allow: ['127.0.0.0/8'], deny: [], caPem });
   const guard = new EgressGuard(policy, { clock: systemClock });
   const engine = createEngine({
     store,
+    namespaces: namespace === undefined ? undefined : [namespace],
     clock: systemClock,
     log: silentLogger,
     spawn: false,
@@ -97,8 +117,8 @@ export function reportingEngine(store: ResourceStore, caPem: string): RunningEng
 
 /** An engine in another process. */
 export interface EngineProcess {
-  /** Runs over a store with so much to deliver until each of it is settled on disk. */
-  workOff(receivers: Receivers, path: string, count: number): Promise<Work>;
+  /** Runs over a store with so much to deliver until each of it is settled in the store. */
+  workOff(receivers: Receivers, place: StorePlace, count: number): Promise<Work>;
   close(): void;
 }
 
@@ -111,9 +131,9 @@ export async function startEngine(): Promise<EngineProcess> {
   const child = fork(fileURLToPath(new URL('./engine.js', import.meta.url)));
   await once(child, 'spawn');
   return {
-    async workOff(receivers, path, count) {
+    async workOff(receivers, place, count) {
       await receivers.reset();
-      const order: EngineOrder = { path, caPem: receivers.caPem };
+      const order: EngineOrder = { place, caPem: receivers.caPem };
       const began = performance.now();
       child.send(order);
       await receivers.reached(count);
@@ -122,22 +142,24 @@ export async function startEngine(): Promise<EngineProcess> {
       child.send('stop');
       const [report] = (await told) as [EngineReport];
       const rate = count / ((performance.now() - began) / 1000);
-      await assertDelivered(path, count);
+      await assertDelivered(place, count);
       return { ...report, rate };
     },
     close: () => child.disconnect(),
   };
 }
 
-async function assertDelivered(path: string, count: number): Promise<void> {
-  const store = await openStore(path);
+async function assertDelivered(place: StorePlace, count: number): Promise<void> {
+  const store = await openPlace(place);
+  const namespaces = 'namespace' in place ? [place.namespace] : undefined;
+  const all = { namespaces, limit: 500, signal: new AbortController().signal };
   let delivered = 0;
-  let token: string | undefined;
-  do {
-    const page = await store.list('Delivery', { limit: 500, continue: token });
-    for (const { status } of page.items) if (status?.phase === 'Delivered') delivered += 1;
-    token = page.continue;
-  } while (token !== undefined);
+  for await (const page of everyPage(store, 'Delivery', all))
+    for (const { status } of page) if (status?.phase === 'Delivered') delivered += 1;
+  let held = 0;
+  for await (const page of everyPage(store, 'Task', all))
+    for (const { metadata } of page) if (metadata.finalizers?.includes(onCompletionFinalizer)) held += 1;
   await store.close();
-  if (delivered !== count) throw new Error(`${delivered} of ${count} Deliveries are Delivered`);
+  if (delivered !== count || held > 0)
+    throw new Error(`${delivered} of ${count} Deliveries are Delivered; ${held} Tasks are held`);
 }

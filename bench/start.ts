@@ -14,7 +14,7 @@ export async function start(receivers: Receivers, kept: number): Promise<Row[]> 
   const megabytes: number[] = [];
   for (let run = 0; run < runs; run += 1) {
     const path = await settledDeliveries(kept, receivers.urls);
-    const measured = await startOnce(path);
+    const measured = await startOnce(['--store', `sqlite:${path}`]);
     discard(path);
     seconds.push(measured.seconds);
     megabytes.push(measured.megabytes);
@@ -26,12 +26,19 @@ export async function start(receivers: Receivers, kept: number): Promise<Row[]> 
   ];
 }
 
-async function startOnce(path: string): Promise<{ seconds: number; megabytes: number }> {
+export interface Started {
+  readonly seconds: number;
+  /** Resident memory when ready. */
+  readonly megabytes: number;
+}
+
+/** Starts `telos up` over a store, waits until it is ready, and stops it. */
+export async function startOnce(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Started> {
   const program = process.env['TELOS_BENCH_PROGRAM'] ?? 'dist/telos.js';
   const started = performance.now();
-  const child = spawn(process.execPath, [program, 'up', '--port', '0', '--store', `sqlite:${path}`], {
+  const child = spawn(process.execPath, [program, 'up', '--port', '0', ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, TELOS_LOG_FORMAT: 'json' },
+    env: { ...process.env, ...env, TELOS_LOG_FORMAT: 'json' },
   });
   try {
     let url = '';

@@ -76,7 +76,7 @@ export async function steadyRate(
   count: number,
 ): Promise<number> {
   const path = await endedTasks(count, receivers.urls);
-  const { rate } = await engine.workOff(receivers, path, count);
+  const { rate } = await engine.workOff(receivers, { path }, count);
   discard(path);
   return rate;
 }

@@ -13,6 +13,8 @@ const cutMs = 1_000;
 const forgetMs = 4_000;
 /** How long the API server stays away. */
 const awayMs = 1_000;
+/** How long it may be well between two of the great troubles, and half as long as etcd freezes besides. */
+const longestCalmMs = 1_000;
 /** Of the newest Tasks, so many are written to by somebody else all the time. */
 const stormed = 20;
 const stormPauseMs = 5;
@@ -86,7 +88,7 @@ export class ClusterTrouble implements Trouble {
   async #cycle(): Promise<void> {
     do {
       for (const happens of [() => this.#kill(), () => this.#forget(), () => this.#freeze()]) {
-        await delay(this.#random.between(500, 3_000));
+        await delay(this.#random.between(1_000, longestCalmMs + this.#options.freezeMs / 2));
         await happens();
       }
       await this.undisturbed(this.#options.renew);

@@ -37,7 +37,8 @@ const passed = await run(store).catch((error: unknown) => {
 });
 if (passed) await rm(folder, { recursive: true, force: true });
 else {
-  console.log(`\nWhat is left of the store is in ${folder}. To repeat:`);
+  // A control plane goes with whoever started it.
+  console.log(store === 'sqlite' ? `\nThe store is kept in ${folder}. To repeat:` : '\nTo repeat:');
   console.log(`  npm run torture -- --kills ${kills} --tasks ${tasks} --store ${store} --seed ${seed}`);
 }
 process.exit(passed ? 0 : 1);

@@ -73,6 +73,10 @@ export const Attempt = z.object({
   tlsMs: z.int32().optional(),
   firstByteMs: z.int32().optional(),
   answer: z.string().optional().describe('The first 512 bytes of the answer, control characters escaped.'),
+  pause: z
+    .object({ origin: z.string(), until: z.string().describe('RFC 3339 with milliseconds.') })
+    .optional()
+    .describe('The origin that asked to be left alone (429, 503), and until when nothing is sent there.'),
 });
 export type Attempt = z.infer<typeof Attempt>;
 
@@ -94,6 +98,8 @@ export const DeliverySpec = z
     payload: Payload,
   })
   .meta({
+    // Written once and whole: who owns which field of it need not be kept, nor compared with each write.
+    'x-kubernetes-map-type': 'atomic',
     'x-kubernetes-validations': [
       { rule: 'self == oldSelf', message: 'the spec of a Delivery cannot change' },
     ],
@@ -118,7 +124,12 @@ export const DeliveryStatus = z.object({
     .describe(
       'Of a URL in a Secret that answered 410: the version of the Secret. While it lasts, so does the 410.',
     ),
-  redelivered: z.string().optional().describe('The last value of annotation telos.dev/redeliver acted on.'),
+  redelivered: z
+    .string()
+    .optional()
+    .describe(
+      'The last value of annotation telos.dev/redeliver acted on; Pending: the phase was set back to it by hand.',
+    ),
 });
 export type DeliveryStatus = z.infer<typeof DeliveryStatus>;
 

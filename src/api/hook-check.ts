@@ -1,4 +1,5 @@
 import { CelError, compileCel } from '../base/cel.ts';
+import { Payload } from './delivery.ts';
 import type { Fault } from './fault.ts';
 import { type FieldPath, formatFieldPath } from './field-path.ts';
 import { Hooks } from './hook.ts';
@@ -7,6 +8,8 @@ import { compileSchemaCheck } from './schema-check.ts';
 import { toStructural } from './structural-schema.ts';
 import { compileRuleCheck } from './validation-rules.ts';
 
+/** What a filter finds in `task`. */
+const payloadFields: readonly string[] = Object.keys(Payload.shape);
 const schema = toStructural(Hooks);
 const pruner = compilePruner(schema);
 const shape = compileSchemaCheck(schema);
@@ -25,7 +28,7 @@ function hooksFaults(hooks: unknown, root: FieldPath): readonly Fault[] {
   return faults;
 }
 
-/** The filters of hooks that are no CEL. */
+/** The filters of hooks that are no CEL, or name what no payload has. */
 export function filterFaults(hooks: Hooks, root: FieldPath): readonly Fault[] {
   return hooks.flatMap(({ filter }, index) => {
     const message = filter === undefined ? undefined : celFault(filter);
@@ -49,10 +52,16 @@ export function hooksAnnotationFaults(text: string, root: FieldPath): readonly F
   return hooksFaults(hooks, ['hooks']).map((fault) => ({ path, message: `${fault.path}: ${fault.message}` }));
 }
 
+/** Why a filter cannot be right: it is no CEL, or names what no payload has. */
 function celFault(expression: string): string | undefined {
   try {
-    compileCel(expression);
-    return undefined;
+    const { references } = compileCel(expression);
+    const unknown = references.find(
+      ({ variable, field }) => variable !== 'task' || (field !== undefined && !payloadFields.includes(field)),
+    );
+    if (unknown === undefined) return undefined;
+    const name = [unknown.variable, unknown.field].filter((part) => part !== undefined).join('.');
+    return `does not know ${name}; known: ${payloadFields.map((field) => `task.${field}`).join(', ')}`;
   } catch (error) {
     if (error instanceof CelError) return error.message;
     throw error;

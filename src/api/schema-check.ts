@@ -52,6 +52,7 @@ function newAjv(): Ajv {
     'x-kubernetes-preserve-unknown-fields',
     'x-kubernetes-list-type',
     'x-kubernetes-list-map-keys',
+    'x-kubernetes-map-type',
     'x-kubernetes-validations',
   ]);
 }

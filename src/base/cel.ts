@@ -10,6 +10,7 @@ import {
   parse,
   plan,
 } from '@bufbuild/cel';
+import { type CelReference, celDepth, celReferences, guardLoops, stepFunction } from './cel-ast.ts';
 import { boundedText } from './cel-text.ts';
 import { TelosError, toError } from './errors.ts';
 import { clampUtf8, escapeControls } from './text.ts';
@@ -19,6 +20,9 @@ export const maxCelLength = 2048;
 
 /** Deepest nesting of brackets: the parser recurses. */
 const maxNesting = 32;
+
+/** Deepest nesting of operators, calls, members and macros: planning and evaluating recurse. */
+const maxDepth = 128;
 
 /** Elements that a list or map handed to an expression may have. */
 const maxElements = 10_000;
@@ -36,6 +40,8 @@ export class CelError extends TelosError {
 
 /** A compiled expression. Keep it: compiling costs some hundred times as much as evaluating. */
 export interface CelProgram {
+  /** What it takes from outside. */
+  readonly references: readonly CelReference[];
   /**
    * The value of the expression: boolean, string, bigint (int), number (double), null, or a CEL list or map.
    * Variables are plain JSON values, integral numbers become int; a bigint is an int as well.
@@ -46,13 +52,15 @@ export interface CelProgram {
 
 /**
  * Compiles a CEL expression (standard library, macros, strings extension). Patterns run in linear time.
- * @throws CelError `CelSyntax`, or `CelLimit` for more than 2048 characters or 32 nested brackets.
+ * @throws CelError `CelSyntax`, or `CelLimit` for more than 2048 characters, 32 nested brackets or 128 nested
+ * operators, calls and members.
  */
 export function compileCel(expression: string): CelProgram {
   checkSize(expression);
   const budget = new StepBudget();
-  const run = planExpression(expression, budget);
+  const { run, references } = planExpression(expression, budget);
   return {
+    references,
     evaluate(variables) {
       budget.reset();
       const bindings: Record<string, CelInput> = Object.create(null);
@@ -87,39 +95,25 @@ class StepBudget {
   }
 }
 
-/** No expression can call it: `@` is not part of an identifier. */
-const stepFunction = '@step';
+interface Planned {
+  readonly run: (bindings: Record<string, CelInput>) => unknown;
+  readonly references: readonly CelReference[];
+}
 
-function planExpression(
-  expression: string,
-  budget: StepBudget,
-): (bindings: Record<string, CelInput>) => unknown {
+function planExpression(expression: string, budget: StepBudget): Planned {
   try {
     const parsed = parse(expression);
+    if (celDepth(parsed.expr) > maxDepth)
+      throw new CelError('CelLimit', `nests operators, calls or members more than ${maxDepth} deep`);
+    const references = celReferences(parsed.expr);
     const loops = guardLoops(parsed.expr);
-    return plan(celEnv({ funcs: loops ? [...boundedText, budget.function] : [...boundedText] }), parsed);
+    const env = celEnv({ funcs: loops ? [...boundedText, budget.function] : [...boundedText] });
+    return { run: plan(env, parsed), references };
   } catch (thrown) {
+    if (thrown instanceof CelError) throw thrown;
     const reason = oneLine(toError(thrown).message).replace(/^<input>:/, '');
     throw new CelError('CelSyntax', `is not a CEL expression: ${reason}`, { cause: thrown });
   }
-}
-
-/** Puts the budget's question around the condition of every macro; tells whether there was any. */
-function guardLoops(node: unknown): boolean {
-  if (typeof node !== 'object' || node === null) return false;
-  let found = false;
-  for (const child of Object.values(node)) found = guardLoops(child) || found;
-  if (!('loopCondition' in node)) return found;
-  const condition = node.loopCondition;
-  node.loopCondition = {
-    $typeName: 'cel.expr.Expr',
-    id: 0n,
-    exprKind: {
-      case: 'callExpr',
-      value: { $typeName: 'cel.expr.Expr.Call', function: stepFunction, args: [condition] },
-    },
-  };
-  return true;
 }
 
 function checkSize(expression: string): void {

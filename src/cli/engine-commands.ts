@@ -2,7 +2,17 @@ import { type Command, Option } from 'commander';
 import type { CommandSetup } from './command-setup.ts';
 import { hookSecretsOption } from './delivery-commands.ts';
 import { addEgressFlags, type EgressFlags } from './egress-options.ts';
-import { collectValues, durationMs, namespaceName, namespaceNames, portNumber, shardCount } from './flags.ts';
+import {
+  collectValues,
+  count,
+  durationMs,
+  namespaceName,
+  namespaceNames,
+  portNumber,
+  retentionMs,
+  retryWaitsMs,
+  shardCount,
+} from './flags.ts';
 
 /** The flags of whatever starts an engine. */
 export interface EngineFlags extends EgressFlags {
@@ -13,6 +23,17 @@ export interface EngineFlags extends EgressFlags {
   readonly host?: string;
   readonly logFormat?: 'text' | 'json';
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** The flags that say how Deliveries are sent and kept. */
+export interface OutboxFlags {
+  readonly retrySchedule?: readonly number[];
+  readonly maxInFlight?: number;
+  readonly maxInFlightPerOrigin?: number;
+  /** Milliseconds. */
+  readonly deliveryRetention?: number;
+  /** Milliseconds. */
+  readonly failedDeliveryRetention?: number;
 }
 
 /** Declares `telos demo` and `telos up`. */
@@ -51,7 +72,7 @@ export function addEngineCommands(program: Command, { add, handle }: CommandSetu
         'others take over when a replica is silent for so long (default: 10s)',
       ).argParser(durationMs),
     );
-  handle(addEngineFlags(up), async (context, _args, flags) => {
+  handle(addEngineFlags(addOutboxFlags(up)), async (context, _args, flags) => {
     const { readUpOptions } = await import('./engine-options.ts');
     const { runUp } = await import('./commands/up.ts');
     return runUp(await readUpOptions(flags as object, context));
@@ -92,5 +113,35 @@ function addEngineFlags(command: Command): Command {
         'warn',
         'error',
       ]),
+    );
+}
+
+function addOutboxFlags(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--retry-schedule <waits>',
+        'from one attempt to the next (default: 5s,30s,2m,10m,30m,2h,5h,10h,10h)',
+      ).argParser(retryWaitsMs),
+    )
+    .addOption(
+      new Option('--max-in-flight <count>', 'attempts under way at once (default: 256)').argParser(count),
+    )
+    .addOption(
+      new Option('--max-in-flight-per-origin <count>', 'of them to one origin (default: 16)').argParser(
+        count,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--delivery-retention <duration>',
+        'how long Deliveries that arrived or were skipped are kept (default: 7d)',
+      ).argParser(retentionMs),
+    )
+    .addOption(
+      new Option(
+        '--failed-delivery-retention <duration>',
+        'how long Deliveries that failed are kept (default: 30d)',
+      ).argParser(retentionMs),
     );
 }

@@ -1,8 +1,11 @@
 import type { EgressOptions } from '../egress/policy.ts';
+import { defaultInFlight } from '../report/agenda.ts';
+import { defaultRetention } from '../report/retention.ts';
+import type { ReportSettings } from '../report/room.ts';
 import { UsageError } from './cli-error.ts';
 import type { CommandContext } from './command-context.ts';
 import { readEgressOptions } from './egress-options.ts';
-import type { EngineFlags } from './engine-commands.ts';
+import type { EngineFlags, OutboxFlags } from './engine-commands.ts';
 import type { LoggerOptions } from './logger.ts';
 
 /** What an engine is started with, wherever it said so. */
@@ -41,16 +44,20 @@ export interface UpOptions extends EngineOptions {
   /** Only these namespaces; undefined: all. */
   readonly namespaces: readonly string[] | undefined;
   readonly rooms: RoomSwitches;
+  readonly outbox: OutboxOptions;
   /** Undefined: there is no other replica. */
   readonly sharding: ShardingOptions | undefined;
 }
+
+/** How Deliveries are sent and kept. */
+export type OutboxOptions = Pick<ReportSettings, 'maxInFlight' | 'retryStepsMs' | 'retentionMs'>;
 
 export interface DemoOptions extends EngineOptions {
   /** Whether the engine stays up afterwards. */
   readonly keep: boolean;
 }
 
-interface UpFlags extends EngineFlags {
+interface UpFlags extends EngineFlags, OutboxFlags {
   readonly file?: readonly string[];
   readonly watchNamespace?: readonly string[];
   readonly spawn?: boolean;
@@ -62,13 +69,14 @@ interface UpFlags extends EngineFlags {
   readonly leaseDuration?: number;
 }
 
-/** @throws CliError when a file that a flag names cannot be read */
+/** @throws CliError when a file that a flag names cannot be read, UsageError when flags exclude each other */
 export async function readUpOptions(flags: UpFlags, context: CommandContext): Promise<UpOptions> {
   return {
     ...(await readEngineOptions(flags, context)),
     files: flags.file ?? [],
     namespaces: namespacesOf(flags, context),
     rooms: roomsOf(flags, context),
+    outbox: outboxOf(flags),
     sharding: shardingOf(flags, context),
   };
 }
@@ -105,6 +113,27 @@ function namespacesOf({ watchNamespace }: UpFlags, context: CommandContext): rea
     );
   }
   return watchNamespace;
+}
+
+/** @throws UsageError when one origin may have more than all */
+function outboxOf(flags: OutboxFlags): OutboxOptions {
+  const total = flags.maxInFlight ?? defaultInFlight.total;
+  const perOrigin = flags.maxInFlightPerOrigin ?? defaultInFlight.perOrigin;
+  if (perOrigin > total) {
+    throw new UsageError(
+      `${perOrigin} to one origin are more than ${total} in all`,
+      '--max-in-flight-per-origin',
+      `write at most ${total}, or raise --max-in-flight`,
+    );
+  }
+  return {
+    maxInFlight: { total, perOrigin },
+    retryStepsMs: flags.retrySchedule,
+    retentionMs: {
+      settled: flags.deliveryRetention ?? defaultRetention.settled,
+      failed: flags.failedDeliveryRetention ?? defaultRetention.failed,
+    },
+  };
 }
 
 const defaultLeaseMs = 10_000;

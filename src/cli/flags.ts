@@ -53,6 +53,40 @@ export function durationMs(value: string): number {
   return parsed;
 }
 
+/** The most that may be under way: each takes a socket. */
+const maxCount = 4096;
+
+/** Reads how many of something there may be at once. */
+export function count(value: string): number {
+  const number = Number(value);
+  if (!/^\d{1,9}$/.test(value) || number < 1 || number > maxCount)
+    throw new InvalidArgumentError(`Write a whole number from 1 to ${maxCount}.`);
+  return number;
+}
+
+const hourMs = 3_600_000;
+
+/** Reads how long something settled is kept, in milliseconds: long enough to be looked at. */
+export function retentionMs(value: string): number {
+  const parsed = parseDuration(value);
+  if (parsed === undefined || parsed < hourMs)
+    throw new InvalidArgumentError('Write a duration of an hour or more, such as 7d.');
+  return parsed;
+}
+
+/** A hook may want so many attempts at most. */
+const maxWaits = 19;
+
+/** Reads the waits between attempts, joined by commas, as milliseconds. */
+export function retryWaitsMs(value: string): readonly number[] {
+  const waits = value.split(',').map((part) => parseDuration(part.trim()));
+  const isWait = (ms: number | undefined): ms is number =>
+    ms !== undefined && ms >= 1_000 && ms <= 24 * hourMs;
+  if (waits.length > maxWaits || !waits.every(isWait))
+    throw new InvalidArgumentError(`Write 1 to ${maxWaits} waits from 1s to 24h, such as 5s,30s,2m.`);
+  return waits;
+}
+
 /** Reads a TCP port; 0 lets the system choose. */
 export function portNumber(value: string): number {
   const port = Number(value);

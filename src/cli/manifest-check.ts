@@ -1,5 +1,6 @@
 import type { Fault } from '../api/fault.ts';
-import { formatFieldPath } from '../api/field-path.ts';
+import { type FieldPath, formatFieldPath } from '../api/field-path.ts';
+import { hooksAnnotationFaults } from '../api/hook-check.ts';
 import type { Draft } from '../api/kinds.ts';
 import { checkManifest, type ManifestDocument, type ManifestFault } from '../api/manifest.ts';
 import { onCompletionAnnotation } from '../api/names.ts';
@@ -37,9 +38,18 @@ function workFaults(draft: Draft): readonly Fault[] {
 function stampedFaults(annotations: Readonly<Record<string, string>> | undefined): readonly Fault[] {
   const text = annotations?.[onCompletionAnnotation];
   if (text === undefined) return [];
-  const path = formatFieldPath(['metadata', 'annotations', onCompletionAnnotation]);
+  return templateFaults(text, ['metadata', 'annotations', onCompletionAnnotation]);
+}
+
+/** Judges what a person writes into annotation `kelos.dev/on-completion`, which stands at `path`. */
+export function annotatedHooksFaults(text: string, path: FieldPath): readonly Fault[] {
+  const faults = hooksAnnotationFaults(text, path);
+  return faults.length > 0 ? faults : templateFaults(text, path);
+}
+
+function templateFaults(text: string, path: FieldPath): readonly Fault[] {
   return hookTemplateFaults(parseHooks(text).hooks, ['hooks']).map((fault) => ({
-    path,
+    path: formatFieldPath(path),
     message: `${fault.path}: ${fault.message}`,
   }));
 }

@@ -12,7 +12,7 @@ import { createShardedEngine, type Sharding } from '../sharded-engine.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
 import { openThreadedStore } from '../store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../store/store.ts';
-import type { ShardingOptions } from './engine-options.ts';
+import type { OutboxOptions, ShardingOptions } from './engine-options.ts';
 import { exposureWarning } from './exposure.ts';
 import { runDirectory, type StoreLocation } from './store-location.ts';
 import { makeDefaultFolder } from './store-option.ts';
@@ -31,6 +31,8 @@ export interface RuntimeOptions {
   readonly hookSecrets: 'any' | 'labelled';
   /** Completions older than this when first seen are not sent, in milliseconds. */
   readonly backlogMs: number;
+  /** How Deliveries are sent and kept. Default: as `telos up` does unless told otherwise. */
+  readonly outbox?: OutboxOptions;
   readonly host: string;
   readonly port: number;
   readonly clock: Clock;
@@ -79,14 +81,14 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     releases.push(() => store.close());
     const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
-    const { hookSecrets, backlogMs, namespaces } = options;
+    const { hookSecrets, backlogMs, outbox, namespaces } = options;
     const shared = {
       store,
       namespaces,
       clock,
       log,
       spawn: rooms.spawn,
-      report: rooms.report ? { guard, hookSecrets, backlogMs, version } : undefined,
+      report: rooms.report ? { guard, hookSecrets, backlogMs, version, ...outbox } : undefined,
     };
     const engine =
       sharding === undefined

@@ -1,8 +1,10 @@
 import { styleText } from 'node:util';
 import stringWidth from 'string-width';
+import type { Delivery } from '../api/delivery.ts';
 import { type Kind, kinds, type PrinterColumn, type Resource } from '../api/kinds.ts';
 import { formatDuration } from '../base/duration.ts';
 import { escapeControls } from '../base/text.ts';
+import { needsDispatch, redeliverRequested } from '../report/decide-delivery.ts';
 import { columnValue } from './column-value.ts';
 
 export interface TableOptions {
@@ -61,15 +63,16 @@ export class Table {
     return [
       ...(this.#options.namespaces ? [namespace] : []),
       shown,
-      ...this.#columns.map((column) => this.#cell(column, columnValue(resource, column.path), nowMs)),
+      ...this.#columns.map((column) => this.#cell(column, resource, nowMs)),
     ];
   }
 
-  #cell(column: PrinterColumn, value: unknown, nowMs: number): string {
+  #cell(column: PrinterColumn, resource: Resource, nowMs: number): string {
+    if (column.type === 'due') return nextAttempt(resource, nowMs);
+    const value = columnValue(resource, column.path);
     if (value === undefined || value === null || value === '')
       return this.#colored(column, column.absent ?? nothing);
     if (column.type === 'date') return age(String(value), nowMs);
-    if (column.type === 'due') return due(String(value), nowMs);
     const text = escapeControls(typeof value === 'object' ? JSON.stringify(value) : String(value));
     return this.#colored(column, text);
   }
@@ -98,9 +101,13 @@ export function age(time: string, nowMs: number): string {
   return at > nowMs + 999 ? `in ${formatDuration(at - nowMs)}` : formatDuration(nowMs - at);
 }
 
-/** In how long something is due; `now` when it is late. */
-function due(time: string, nowMs: number): string {
-  return Date.parse(time) <= nowMs ? 'now' : age(time, nowMs);
+/** In how long a Delivery is tried next; `now` when it is due, whatever it waits for. */
+function nextAttempt(resource: Resource, nowMs: number): string {
+  const delivery = resource as Delivery;
+  if (!needsDispatch(delivery)) return nothing;
+  const time = delivery.status?.nextAttemptAt;
+  if (time === undefined || redeliverRequested(delivery) || Date.parse(time) <= nowMs) return 'now';
+  return age(time, nowMs);
 }
 
 const phaseColors: Readonly<Record<string, 'green' | 'red' | 'yellow' | 'cyan'>> = {

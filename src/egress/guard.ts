@@ -120,6 +120,11 @@ export class EgressGuard {
     this.#dialer = new Dialer({ proxy: policy.proxy, caPem: policy.caPem, clock, onDial });
   }
 
+  /** Whether the text of a URL is enough to refuse it: asks nobody, connects nowhere. */
+  refuses(url: string): boolean {
+    return !this.#judge(url).ok;
+  }
+
   /** Tells whether and where it would connect. Asks DNS at most; connects nowhere. */
   async check(url: string, signal: AbortSignal): Promise<EgressVerdict> {
     const judged = judgeUrl(url, this.#policy);

@@ -13,6 +13,7 @@ import {
   notHttp,
   type RequestFate,
 } from './connection.ts';
+import { Http2Wire } from './http2-wire.ts';
 import type { Patience } from './patience.ts';
 import type { Target } from './target.ts';
 
@@ -27,7 +28,8 @@ export class Http2Connection implements Connection {
   readonly #session: ClientHttp2Session;
   readonly #onClose: () => void;
   #isOpen = true;
-  #isBusy = false;
+  /** Of what is under way. */
+  #collector: AnswerCollector | undefined;
   /** The last stream that a goodbye of the other side counts in. */
   #lastStream: number | undefined;
 
@@ -36,9 +38,11 @@ export class Http2Connection implements Connection {
     this.address = address;
     this.openedAt = openedAt;
     this.#onClose = onClose;
+    // Before the session hears of it, which ends what is under way: by then it must be known that nobody is there.
+    for (const event of ['end', 'close', 'error']) socket.on(event, () => this.#close());
     this.#session = connect(target.origin, {
       // The socket was vetted and dialled before; there is no second one.
-      createConnection: () => socket,
+      createConnection: () => new Http2Wire(socket, () => this.#onViolation()),
       // A small window, since no more than 4 KiB of a body is read.
       settings: { enablePush: false, initialWindowSize: 16_384, maxHeaderListSize: maxHeaderBytes },
       // So many that only their size counts.
@@ -48,12 +52,10 @@ export class Http2Connection implements Connection {
     this.#session.on('goaway', (_code, lastStream) => {
       this.#lastStream = lastStream;
       this.#close();
-      if (!this.#isBusy) void this.destroy();
+      if (this.#collector === undefined) void this.destroy();
     });
     this.#session.on('error', () => this.#close());
     this.#session.once('close', () => this.#close());
-    socket.once('close', () => this.#close());
-    socket.on('error', () => this.#close());
   }
 
   get isOpen(): boolean {
@@ -62,14 +64,14 @@ export class Http2Connection implements Connection {
 
   post(exchange: Exchange, patience: Patience, now: () => number): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      this.#isBusy = true;
       const collector = new AnswerCollector(patience, now, (ending) => {
-        this.#isBusy = false;
+        this.#collector = undefined;
         if (!('answer' in ending && ending.isWhole)) void this.destroy();
         if ('answer' in ending) resolve(ending.answer);
         else reject(ending.error);
       });
       if (collector.isOver) return;
+      this.#collector = collector;
       try {
         const stream = this.#request(exchange);
         collect(stream, collector, () => this.#fate(stream));
@@ -105,6 +107,12 @@ export class Http2Connection implements Connection {
       'content-length': String(bytes.length),
     });
     return stream.end(bytes);
+  }
+
+  /** The other side has broken the protocol: nothing more will come. */
+  #onViolation(): void {
+    this.#collector?.fail(new ExchangeError(notHttp, 'unknown'));
+    void this.destroy();
   }
 
   #close(): void {

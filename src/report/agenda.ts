@@ -5,18 +5,34 @@ import { FairQueue } from './fair-queue.ts';
 import { Origins } from './origins.ts';
 import type { Health } from './verdict.ts';
 
-const maxUnderWay = 256;
-const maxUnderWayPerLane = 16;
-/** Kept for origins with nothing under way: a few origins that hang take up all the others. */
-const reserved = 64;
+/** How many attempts may be under way. */
+export interface InFlightLimits {
+  readonly total: number;
+  readonly perOrigin: number;
+}
+
+/** What may be under way unless somebody says otherwise. */
+export const defaultInFlight: InFlightLimits = { total: 256, perOrigin: 16 };
+
+/** The part kept for origins with nothing under way: a few origins that hang take up all the others. */
+const reservedPart = 1 / 4;
+
+/** How many may be judged at once. Nothing of that takes long, but what is read and written is the store's. */
+const maxJudging = 32;
 
 /** How often wall time is compared with the monotonic clock: a machine that slept, a clock that was set. */
 const clockCheckMs = 60_000;
 const clockJumpMs = 1_000;
 
+/** Where a key waits once it is due: in a lane, or to be judged first, which says in which. */
+export interface Place {
+  readonly lane: string;
+  readonly isUnjudged: boolean;
+}
+
 /** A key that waits for its time. */
 interface Waiting {
-  readonly lane: string;
+  readonly place: Place;
   /** Epoch milliseconds, as the store has it. */
   readonly dueAt: number;
   /** The same by the monotonic clock. A heap entry with another one is stale. */
@@ -30,11 +46,14 @@ interface Waiting {
  *     what fell due while the machine slept is due when it wakes.
  * A2. Lanes take turns, within the limits on all and on each; a lane whose origin is sick or paused is closed.
  * A3. One timer for all that waits.
+ * A4. What has to be judged first waits for no lane.
  */
 export class Agenda {
   readonly #clock: Clock;
   readonly #onDue: () => void;
-  readonly #queue = new FairQueue({ total: maxUnderWay, perLane: maxUnderWayPerLane, reserved });
+  readonly #queue: FairQueue;
+  readonly #unjudged = new Set<string>();
+  #judging = 0;
   readonly #waiting = new Map<string, Waiting>();
   readonly #delayed = new DelayHeap<string>();
   readonly #origins = new Origins();
@@ -47,8 +66,9 @@ export class Agenda {
   #sleptMs = 0;
 
   /** `onDue` is called when `take` may have something new to give, from a timer only. */
-  constructor(clock: Clock, onDue: () => void) {
+  constructor(clock: Clock, onDue: () => void, { total, perOrigin }: InFlightLimits = defaultInFlight) {
     this.#clock = clock;
+    this.#queue = new FairQueue({ total, perLane: perOrigin, reserved: Math.floor(total * reservedPart) });
     this.#onDue = onDue;
     this.#clockOffset = clock.now() - clock.monotonic();
   }
@@ -59,22 +79,43 @@ export class Agenda {
   }
 
   /** Makes a key wait until `dueAt` (epoch milliseconds), or for its turn; of two times the earlier counts. */
-  put(key: string, lane: string, dueAt: number): void {
+  put(key: string, place: Place, dueAt: number): void {
+    // Due already once: a wall clock that was set back takes no turn away, nor gives a second one.
+    if (this.#unjudged.has(key) || this.#queue.has(place.lane, key)) return;
     const delayMs = dueAt - this.#clock.now();
     if (delayMs > 0) {
-      // Due already once: a wall clock that was set back takes no turn away, nor gives a second one.
-      if (this.#queue.has(lane, key)) return;
-      this.#delay(key, lane, dueAt, delayMs);
+      this.#delay(key, place, dueAt, delayMs);
       return;
     }
     this.#waiting.delete(key);
-    this.#queue.add(lane, key);
+    this.#enqueue(key, place);
   }
 
   /** Forgets a key that waits. */
   drop(key: string, lane: string): void {
     this.#waiting.delete(key);
+    this.#unjudged.delete(key);
     this.#queue.remove(lane, key);
+  }
+
+  /** The key that is to be judged next, which then is being judged until `judged`. */
+  takeUnjudged(): string | undefined {
+    if (this.#judging >= maxJudging) return undefined;
+    for (const key of this.#unjudged) {
+      this.#unjudged.delete(key);
+      this.#judging += 1;
+      return key;
+    }
+    return undefined;
+  }
+
+  judged(): void {
+    this.#judging -= 1;
+  }
+
+  /** Whether a key that is put into this lane would be taken at once, if all that may be taken is. */
+  hasRoom(lane: string): boolean {
+    return this.#queue.hasRoom(lane);
   }
 
   /** The key whose turn it is, which is then under way until `done`. */
@@ -110,7 +151,7 @@ export class Agenda {
 
   /** Keys that are due and wait for their turn, or for their origin. */
   get waiting(): number {
-    return this.#queue.waiting;
+    return this.#queue.waiting + this.#unjudged.size;
   }
 
   /** Sets the timer for whatever comes first (A3). To be called after changes, and once to begin. */
@@ -141,17 +182,22 @@ export class Agenda {
       const waiting = key === undefined ? undefined : this.#waiting.get(key);
       if (key === undefined || waiting?.due !== due) continue;
       this.#waiting.delete(key);
-      this.#queue.add(waiting.lane, key);
+      this.#enqueue(key, waiting.place);
     }
     this.#onDue();
     this.arm();
   }
 
-  #delay(key: string, lane: string, dueAt: number, delayMs: number): void {
+  #enqueue(key: string, { lane, isUnjudged }: Place): void {
+    if (isUnjudged) this.#unjudged.add(key);
+    else this.#queue.add(lane, key);
+  }
+
+  #delay(key: string, place: Place, dueAt: number, delayMs: number): void {
     const due = this.#clock.monotonic() + delayMs;
     const before = this.#waiting.get(key);
     if (before !== undefined && before.due <= due) return;
-    this.#waiting.set(key, { lane, dueAt, due });
+    this.#waiting.set(key, { place, dueAt, due });
     this.#delayed.push(due, key);
   }
 
@@ -162,8 +208,8 @@ export class Agenda {
     if (Math.abs(jumpMs) < clockJumpMs) return;
     this.#clockOffset = offset;
     this.#sleptMs += Math.max(0, jumpMs);
-    for (const [key, { lane, dueAt }] of this.#waiting)
-      this.#delay(key, lane, dueAt, Math.max(0, dueAt - this.#clock.now()));
+    for (const [key, { place, dueAt }] of this.#waiting)
+      this.#delay(key, place, dueAt, Math.max(0, dueAt - this.#clock.now()));
   }
 
   /** Milliseconds as receivers see them pass. */

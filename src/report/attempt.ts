@@ -2,9 +2,11 @@ import type { Attempt } from '../api/delivery.ts';
 import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import { clampUtf8, escapeControls } from '../base/text.ts';
+import { parseUrl } from '../base/url.ts';
 import type { EgressGuard, SendOutcome } from '../egress/guard.ts';
 import { StoreError } from '../store/errors.ts';
 import type { Tenure } from '../store/shards/tenure.ts';
+import { laneOfUrl } from './lane.ts';
 import { redact } from './redact.ts';
 import {
   type Message,
@@ -14,7 +16,7 @@ import {
   type RequestDeps,
   type RequestSettings,
 } from './request.ts';
-import { judge, type Verdict } from './verdict.ts';
+import { judge, pauseMsOf, type Verdict } from './verdict.ts';
 
 /** How much of an answer is kept. */
 const maxAnswerBytes = 512;
@@ -35,6 +37,17 @@ export interface AttemptResult {
   readonly outcome: SendOutcome | undefined;
   /** The version of the Secret that the URL came out of, if it did. */
   readonly urlVersion: string | undefined;
+}
+
+/** Whether the request of an attempt can be built, as things stand. @throws StoreError when Secrets cannot be read */
+export async function canBeSent(
+  message: Message,
+  number: number,
+  settings: RequestSettings,
+  deps: AttemptDeps,
+): Promise<boolean> {
+  const preparation = await prepare(message, { number, nowMs: deps.clock.now() }, settings, deps);
+  return preparation.kind === 'ready';
 }
 
 /**
@@ -62,10 +75,15 @@ export async function makeAttempt(
   // Looking up, connecting and TLS take time, in which the right to send may end.
   const beforeWrite = deps.tenure === undefined ? undefined : () => deps.tenure?.check();
   const outcome = await deps.guard.send({ ...prepared.request, beforeWrite }, signal);
-  const verdict = tidy(judge(outcome, deps.clock.now()), prepared.secretValues);
+  const answeredAt = deps.clock.now();
+  const verdict = tidy(judge(outcome, answeredAt), prepared.secretValues);
   return {
     verdict,
-    record: { ...recordOf(number, at, verdict), ...evidence(outcome, prepared.secretValues) },
+    record: {
+      ...recordOf(number, at, verdict),
+      ...evidence(outcome, prepared.secretValues),
+      ...pauseOf(verdict, prepared.request.url, answeredAt),
+    },
     outcome,
     urlVersion: prepared.urlVersion,
   };
@@ -109,6 +127,14 @@ function evidence(outcome: SendOutcome, secretValues: readonly string[]): Partia
     address: outcome.address,
     ...(answer === '' ? {} : { answer }),
   };
+}
+
+/** What outlives a restart of an origin's wish to be left alone. */
+function pauseOf(verdict: Verdict, url: string, nowMs: number): Partial<Attempt> {
+  const pauseMs = pauseMsOf(verdict);
+  const target = pauseMs === 0 ? undefined : parseUrl(url);
+  if (target === undefined) return {};
+  return { pause: { origin: laneOfUrl(target), until: new Date(nowMs + pauseMs).toISOString() } };
 }
 
 function answerHead(body: Uint8Array, secretValues: readonly string[]): string {

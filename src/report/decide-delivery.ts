@@ -3,18 +3,41 @@ import { isSettled } from '../api/delivery.ts';
 import { Hook } from '../api/hook.ts';
 import { expiredAnnotation, redeliverAnnotation } from '../api/names.ts';
 import { clampUtf8, rfc3339 } from '../base/text.ts';
-import { defaultMaxAttempts, maxRetryAfterMs, retryDelayMs } from './schedule.ts';
+import { maxRetryAfterMs, retryDelayMs } from './schedule.ts';
 import type { Verdict } from './verdict.ts';
 
-/** Whether somebody asked for a fresh schedule that was not begun yet. */
+/** Whether somebody asked for a fresh schedule that was not begun yet: by the annotation, or by the phase. */
 export function redeliverRequested(delivery: Delivery): boolean {
+  if (isReopened(delivery)) return true;
   const wanted = requestOf(delivery);
   return wanted !== undefined && wanted !== delivery.status?.redelivered;
+}
+
+/**
+ * Whether a person set the phase back to Pending: it is never written to a Delivery that was tried or settled. Asking
+ * with the phase is asking all the same; to go on with a schedule that is over would settle it again after one attempt.
+ */
+function isReopened({ status }: Delivery): boolean {
+  if (status?.phase !== 'Pending') return false;
+  return status.settledAt !== undefined || (status.attemptCount ?? 0) > 0;
 }
 
 /** Whether a Delivery needs the dispatcher. */
 export function needsDispatch(delivery: Delivery): boolean {
   return !isSettled(delivery) || redeliverRequested(delivery);
+}
+
+/**
+ * Whether a Delivery may be settled without a message: worth a look before it waits for its turn. Errs on the side
+ * of yes; where it leads is not asked.
+ */
+export function mayNeedNoMessage({ metadata, spec, status }: Delivery): boolean {
+  const { hook } = spec;
+  if (typeof hook['invalid'] === 'string') return true;
+  if (status?.redelivered === undefined && metadata.annotations?.[expiredAnnotation] === 'true') return true;
+  if (hook['filter'] !== undefined && (status?.attemptCount ?? 0) === 0) return true;
+  const webhook = hook['webhook'];
+  return typeof webhook === 'object' && webhook !== null && 'template' in webhook;
 }
 
 /** No attempt is ever put off longer (the longest Retry-After, with jitter). */
@@ -28,6 +51,18 @@ export function dueAt(delivery: Delivery, nowMs: number): number {
   if (redeliverRequested(delivery)) return 0;
   const epochMs = Date.parse(delivery.status?.nextAttemptAt ?? '');
   return Number.isNaN(epochMs) || epochMs > nowMs + longestDelayMs ? 0 : epochMs;
+}
+
+/** What an origin asked for when a Delivery was last tried: how many milliseconds from now it is to be left alone. */
+export function pauseLeft(
+  { status }: Delivery,
+  nowMs: number,
+): { readonly origin: string; readonly pauseMs: number } | undefined {
+  const pause = status?.attempts?.at(-1)?.pause;
+  if (pause === undefined) return undefined;
+  const pauseMs = Date.parse(pause.until) - nowMs;
+  // Further ahead than any is ever asked for: written while the clock was wrong.
+  return pauseMs > 0 && pauseMs <= maxRetryAfterMs ? { origin: pause.origin, pauseMs } : undefined;
 }
 
 /** What is to be done when a Delivery is due. */
@@ -104,7 +139,12 @@ export function settledStatus(
 ): StatusPatch {
   const { phase, reason, message } = step;
   const settled = { phase, reason, message, settledAt: rfc3339(nowMs), nextAttemptAt: null };
-  return redeliverRequested(delivery) ? { ...settled, redelivered: requestOf(delivery) } : settled;
+  return redeliverRequested(delivery) ? { ...settled, redelivered: acted(delivery) } : settled;
+}
+
+/** What `redelivered` says once the request is acted on. */
+function acted(delivery: Delivery): string {
+  return requestOf(delivery) ?? 'Pending';
 }
 
 function requestOf(delivery: Delivery): string | undefined {
@@ -120,7 +160,12 @@ export function attemptedStatus(
   hook: Hook,
   verdict: Verdict,
   record: Attempt,
-  time: { readonly nowMs: number; readonly random: number },
+  time: {
+    readonly nowMs: number;
+    readonly random: number;
+    /** Waits between attempts. Default: those of `retryDelayMs`. */
+    readonly stepsMs?: readonly number[] | undefined;
+  },
 ): StatusPatch {
   const { status = {} } = delivery;
   const fresh = redeliverRequested(delivery);
@@ -128,7 +173,7 @@ export function attemptedStatus(
   const base = {
     attemptCount: record.number,
     attempts: [...(status.attempts ?? []), record].slice(-keptAttempts),
-    ...(fresh ? { scheduleStart, redelivered: requestOf(delivery) } : {}),
+    ...(fresh ? { scheduleStart, redelivered: acted(delivery) } : {}),
   };
   const settled = { nextAttemptAt: null, settledAt: rfc3339(time.nowMs) };
   const { message } = verdict;
@@ -137,9 +182,10 @@ export function attemptedStatus(
   const { reason } = verdict;
   if (verdict.kind === 'failed') return { ...base, ...settled, phase: 'Failed', reason, message };
   const attempts = record.number - scheduleStart;
-  const maxAttempts = hook.webhook.retry?.maxAttempts ?? defaultMaxAttempts;
+  const maxAttempts = hook.webhook.retry?.maxAttempts;
   const { retryAfterMs } = verdict;
-  const delayMs = retryDelayMs({ attempts, maxAttempts, retryAfterMs, random: time.random });
+  const { stepsMs, random } = time;
+  const delayMs = retryDelayMs({ attempts, maxAttempts, stepsMs, retryAfterMs, random });
   if (delayMs === undefined) {
     const all = attempts === 1 ? 'the only attempt failed' : `all ${attempts} attempts failed`;
     return {

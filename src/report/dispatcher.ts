@@ -1,46 +1,73 @@
 import { setMaxListeners } from 'node:events';
-import type { Delivery, DeliveryReason } from '../api/delivery.ts';
+import type { Delivery } from '../api/delivery.ts';
 import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
+import type { EgressGuard } from '../egress/guard.ts';
 import { isStoreError, retryLogLevel } from '../store/errors.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyText, parseKeyText } from '../store/store.ts';
 import type { View, ViewChange } from '../store/view.ts';
-import { Agenda } from './agenda.ts';
-import { type AttemptDeps, type AttemptResult, makeAttempt } from './attempt.ts';
+import { Agenda, type InFlightLimits } from './agenda.ts';
+import { type AttemptDeps, type AttemptResult, canBeSent, makeAttempt } from './attempt.ts';
 import {
   attemptedStatus,
   type DeliveryStep,
   decideStep,
   dueAt,
+  mayNeedNoMessage,
   needsDispatch,
+  pauseLeft,
   type StatusPatch,
   settledStatus,
 } from './decide-delivery.ts';
+import { sayDeliveryNews } from './delivery-news.ts';
 import { Filters } from './filters.ts';
 import type { FirstSight } from './first-sight.ts';
 import { GoneUrls } from './gone-urls.ts';
-import { Lanes, laneOf } from './lane.ts';
+import { Lanes, laneOf, urlOf } from './lane.ts';
 import { LastAttempts } from './last-attempts.ts';
 import type { ReportMetrics } from './metrics.ts';
-import type { RequestSettings } from './request.ts';
-import { firstStepMs } from './schedule.ts';
+import { type Message, originOf, type RequestSettings } from './request.ts';
 import { writeStatus } from './status-writer.ts';
+import { pauseMsOf } from './verdict.ts';
+
+/** What the dispatcher needs besides what attempts do. */
+export interface DispatcherDeps extends AttemptDeps {
+  readonly guard: Pick<EgressGuard, 'send' | 'refuses'>;
+}
+
+/** How the dispatcher works, as an operator may say. */
+export interface DispatcherSettings extends RequestSettings {
+  /** How many attempts may be under way. Default: 256, 16 of them at one origin. */
+  readonly maxInFlight?: InFlightLimits | undefined;
+  /** Milliseconds from one attempt to the next, the last repeats. Default: 10 attempts in about 28 hours. */
+  readonly retryStepsMs?: readonly number[] | undefined;
+}
 
 /** What is kept of a Delivery that is not settled. */
 interface Unsettled {
   readonly lane: string;
+  /** Whether it is to be looked at before it waits for its turn: it may need none, or its lane is not known yet. */
+  readonly isUnjudged: boolean;
   /** Epoch milliseconds; 0 is at once. */
   readonly dueAt: number;
   readonly version: number;
 }
 
-/** Reasons that stay until somebody changes a Secret. */
-const mendedByPeople: ReadonlySet<DeliveryReason> = new Set([
-  'SecretNotFound',
-  'SecretNotAllowed',
-  'InvalidHeader',
-]);
+/** A Delivery that is to be sent as it was read. */
+interface Ready {
+  readonly do: 'send';
+  readonly delivery: Delivery;
+  readonly hook: Hook;
+}
+
+/** What came of work at a due Delivery: it is done for now, is to be looked at again, or has to wait for its lane. */
+type Outcome =
+  | { readonly do: 'nothing' }
+  | { readonly do: 'again'; readonly afterMs: number }
+  | { readonly do: 'queue'; readonly lane: string; readonly ready: Ready };
+
+const nothing: Outcome & { readonly do: 'nothing' } = { do: 'nothing' };
 
 /** So many whole Deliveries are kept for an attempt that is due now; others are read when their turn comes. */
 const maxWarm = 1024;
@@ -58,19 +85,25 @@ const lastWritesMs = 5_000;
  * D2. What is sent is what the store holds; what came of it is one write of the status.
  * D3. When, and in whose turn, is the agenda's business: one origin makes no other wait.
  * D4. What its namespace takes along has one last attempt (`LastAttempts`), which is never beside one of these.
+ * D5. The lane of a message is the origin that its URL leads to, wherever that URL stands; what nothing need be sent
+ *     for waits in none.
  */
 export class Dispatcher {
   readonly #deps: RoomDeps;
-  readonly #settings: RequestSettings;
-  readonly #attempts: AttemptDeps;
+  readonly #settings: DispatcherSettings;
+  readonly #attempts: DispatcherDeps;
   readonly #metrics: ReportMetrics;
   readonly #firstSight: FirstSight;
   readonly #view: View<Unsettled>;
   readonly #gone: GoneUrls;
   readonly #filters = new Filters();
-  readonly #lanes = new Lanes();
+  readonly #lanes: Lanes;
   readonly #agenda: Agenda;
   readonly #underWay = new Set<string>();
+  /** The lanes of those that were judged and wait there, or are at work in them. */
+  readonly #judged = new Map<string, string>();
+  /** What was judged just now, if its turn comes at once. */
+  #ready: Ready | undefined;
   /** Those of them that are being sent. */
   readonly #sending = new Set<string>();
   readonly #lastAttempts: LastAttempts;
@@ -83,8 +116,8 @@ export class Dispatcher {
 
   constructor(
     deps: RoomDeps,
-    settings: RequestSettings,
-    attempts: AttemptDeps,
+    settings: DispatcherSettings,
+    attempts: DispatcherDeps,
     metrics: ReportMetrics,
     firstSight: FirstSight,
   ) {
@@ -94,9 +127,10 @@ export class Dispatcher {
     deps.tenure?.signal.addEventListener('abort', () => this.#lastWrites.abort(), { once: true });
     this.#settings = settings;
     this.#attempts = attempts;
+    this.#lanes = new Lanes((url) => attempts.guard.refuses(url));
     this.#metrics = metrics;
     this.#firstSight = firstSight;
-    this.#agenda = new Agenda(deps.clock, () => this.#pump());
+    this.#agenda = new Agenda(deps.clock, () => this.#pump(), settings.maxInFlight);
     this.#gone = new GoneUrls(deps.informers, deps.clock, attempts.secrets);
     const work = {
       step: (delivery: Delivery) => this.#decide(delivery),
@@ -154,6 +188,7 @@ export class Dispatcher {
 
   #select(delivery: Delivery): Unsettled | undefined {
     const text = keyText(delivery.metadata);
+    if (!this.#running) this.#restorePause(delivery);
     if (!needsDispatch(delivery)) {
       this.#warm.delete(text);
       return undefined;
@@ -161,7 +196,16 @@ export class Dispatcher {
     const due = dueAt(delivery, this.#deps.clock.now());
     if (due <= this.#deps.clock.now() && this.#warm.size < maxWarm) this.#warm.set(text, delivery);
     else this.#warm.delete(text);
-    return { lane: this.#lanes.of(delivery), dueAt: due, version: Number(delivery.metadata.resourceVersion) };
+    const { lane, isOrigin } = this.#lanes.of(delivery);
+    const isUnjudged = !isOrigin || mayNeedNoMessage(delivery);
+    return { lane, isUnjudged, dueAt: due, version: Number(delivery.metadata.resourceVersion) };
+  }
+
+  /** Leaves an origin alone as it asked for before the engine was started. */
+  #restorePause(delivery: Delivery): void {
+    const pause = pauseLeft(delivery, this.#deps.clock.now());
+    if (pause !== undefined)
+      this.#agenda.observe(pause.origin, { health: 'unknown', pauseMs: pause.pauseMs });
   }
 
   #onChange({ text, before, now }: ViewChange<Unsettled>): void {
@@ -172,7 +216,8 @@ export class Dispatcher {
     }
     this.#warm.delete(text);
     this.#known.delete(text);
-    if (before !== undefined) this.#agenda.drop(text, before.lane);
+    if (before !== undefined) this.#agenda.drop(text, this.#judged.get(text) ?? before.lane);
+    if (!this.#underWay.has(text)) this.#judged.delete(text);
   }
 
   /** Puts a Delivery on the agenda (D1: not one that is under way, or a version that is past). */
@@ -181,73 +226,152 @@ export class Dispatcher {
     const known = this.#known.get(text);
     if (known !== undefined && entry.version < known) return;
     this.#known.delete(text);
-    this.#agenda.put(text, entry.lane, entry.dueAt);
+    const lane = this.#judged.get(text);
+    this.#agenda.put(text, lane === undefined ? entry : { lane, isUnjudged: false }, entry.dueAt);
   }
 
   #pump(): void {
     if (!this.#running) return;
+    for (let key = this.#agenda.takeUnjudged(); key !== undefined; key = this.#agenda.takeUnjudged()) {
+      if (this.#underWay.has(key)) this.#agenda.judged();
+      else void this.#work(key, undefined);
+    }
     for (let next = this.#agenda.take(); next !== undefined; next = this.#agenda.take()) {
       if (this.#underWay.has(next.key)) {
         this.#agenda.done(next.lane);
         continue;
       }
-      this.#underWay.add(next.key);
       void this.#work(next.key, next.lane);
     }
     this.#agenda.arm();
   }
 
-  async #work(text: string, lane: string): Promise<void> {
-    let againAfterMs: number | undefined;
+  /** Works at what is due: whose turn it is in its lane, or, without one, what is to be judged. */
+  async #work(text: string, lane: string | undefined): Promise<void> {
+    this.#underWay.add(text);
+    let outcome: Outcome;
     try {
-      againAfterMs = await this.#deliver(text, lane);
+      outcome = lane === undefined ? await this.#judge(text) : await this.#deliver(text, lane);
     } catch (thrown) {
       // The store could not be read; nothing was sent.
-      againAfterMs = readAgainMs;
+      outcome = { do: 'again', afterMs: readAgainMs };
       this.#deps.log[retryLogLevel(thrown)]('a Delivery is put off', {
         delivery: text,
         error: toError(thrown).message,
       });
     }
     this.#underWay.delete(text);
-    this.#agenda.done(lane);
-    const entry = this.#view.get(parseKeyText(text));
-    if (entry === undefined) this.#known.delete(text);
-    else if (againAfterMs === undefined) this.#schedule(text, entry);
-    else this.#agenda.put(text, lane, this.#deps.clock.now() + againAfterMs);
+    this.#judged.delete(text);
+    if (lane === undefined) this.#agenda.judged();
+    else this.#agenda.done(lane);
+    this.#goOn(text, outcome);
     this.#pump();
+    this.#keepWarm(text);
     if (this.#underWay.size === 0) this.#idle?.();
   }
 
-  /** Does what a due Delivery needs; a number asks to come back after so many milliseconds. */
-  async #deliver(text: string, lane: string): Promise<number | undefined> {
-    const delivery = await this.#read(text);
-    if (delivery === undefined) return readAgainMs;
-    if (!needsDispatch(delivery)) return undefined;
-    const now = this.#deps.clock.now();
-    const step = await this.#decide(delivery);
-    if (step.do === 'settle') {
-      await this.#write(text, delivery, settledStatus(delivery, step, now));
-      return undefined;
+  /** Puts on the agenda what is to follow. */
+  #goOn(text: string, outcome: Outcome): void {
+    const entry = this.#view.get(parseKeyText(text));
+    if (entry === undefined) {
+      this.#known.delete(text);
+      return;
     }
-    // Deleted since it was read: whether it is sent is no longer decided here (D4).
-    if (this.#view.get(delivery.metadata) === undefined) return undefined;
-    this.#sending.add(text);
-    const result = await this.#attempt(delivery, step.hook).finally(() => this.#sending.delete(text));
-    this.#observe(lane, result);
-    const time = { nowMs: this.#deps.clock.now(), random: Math.random() };
-    const status = attemptedStatus(delivery, step.hook, result.verdict, result.record, time);
-    const gone = status.reason === 'Gone' ? { goneUrlVersion: result.urlVersion } : {};
-    await this.#write(text, delivery, { ...status, ...gone });
-    this.#sayIfStuck(delivery, status);
-    return undefined;
+    const version = outcome.do === 'queue' ? Number(outcome.ready.delivery.metadata.resourceVersion) : 0;
+    if (outcome.do === 'again') {
+      this.#agenda.put(text, entry, this.#deps.clock.now() + outcome.afterMs);
+    } else if (outcome.do === 'nothing' || entry.version > version) {
+      this.#schedule(text, entry);
+    } else {
+      this.#judged.set(text, outcome.lane);
+      this.#ready = outcome.ready;
+      this.#agenda.put(text, { lane: outcome.lane, isUnjudged: false }, 0);
+    }
+  }
+
+  /** What was judged and has to wait after all need not be read again, if it waits with few others. */
+  #keepWarm(text: string): void {
+    if (this.#ready === undefined) return;
+    if (this.#warm.size < maxWarm) this.#warm.set(text, this.#ready.delivery);
+    this.#ready = undefined;
+  }
+
+  /** Reaches the verdict if it needs no network; else finds the lane to wait in (D5). */
+  async #judge(text: string): Promise<Outcome> {
+    const decided = await this.#consider(text);
+    if (decided.do !== 'send') return decided;
+    const { delivery, hook } = decided;
+    const lane = await this.#laneOf(delivery, hook);
+    if (lane !== undefined) {
+      const queue: Outcome = { do: 'queue', lane, ready: decided };
+      // Of what may be wrong with the hook itself, only a template takes work to find out.
+      if (hook.webhook.template === undefined || this.#agenda.hasRoom(lane)) return queue;
+      if (await canBeSent(messageOf(delivery, hook), nextNumber(delivery), this.#settings, this.#attempts))
+        return queue;
+    }
+    await this.#send(text, lane ?? laneOf(delivery), decided);
+    return nothing;
+  }
+
+  /** Makes the attempt of a due Delivery whose turn it is. */
+  async #deliver(text: string, lane: string): Promise<Outcome> {
+    const judged = this.#ready;
+    if (judged !== undefined && keyText(judged.delivery.metadata) === text) {
+      this.#ready = undefined;
+      await this.#send(text, lane, judged);
+      return nothing;
+    }
+    const decided = await this.#consider(text);
+    if (decided.do !== 'send') return decided;
+    // A Secret may have changed while it waited.
+    const nowLane = this.#judged.has(text) ? await this.#laneOf(decided.delivery, decided.hook) : lane;
+    if (nowLane !== undefined && nowLane !== lane) return { do: 'queue', lane: nowLane, ready: decided };
+    await this.#send(text, lane, decided);
+    return nothing;
+  }
+
+  /** Reads a due Delivery and decides; what is to be settled is settled. */
+  async #consider(text: string): Promise<Ready | (Outcome & { readonly do: 'nothing' | 'again' })> {
+    const delivery = await this.#read(text);
+    if (delivery === undefined) return { do: 'again', afterMs: readAgainMs };
+    if (!needsDispatch(delivery)) return nothing;
+    const step = await this.#decide(delivery);
+    if (step.do === 'send') return { do: 'send', delivery, hook: step.hook };
+    await this.#write(text, delivery, settledStatus(delivery, step, this.#deps.clock.now()));
+    return nothing;
   }
 
   async #decide(delivery: Delivery): Promise<DeliveryStep> {
+    const isPassed = this.#judged.has(keyText(delivery.metadata));
     return decideStep(delivery, {
-      filter: (expression, payload) => this.#filters.evaluate(expression, payload),
+      // It was true when it was judged, and neither it nor the payload ever changes.
+      filter: (expression, payload) => isPassed || this.#filters.evaluate(expression, payload),
       isGone: await this.#gone.has(delivery),
     });
+  }
+
+  /** The origin that it leads to; undefined when nothing will be sent there. */
+  async #laneOf(delivery: Delivery, hook: Hook): Promise<string | undefined> {
+    if (urlOf(delivery) !== undefined) {
+      const { lane, isOrigin } = this.#lanes.of(delivery);
+      return isOrigin ? lane : undefined;
+    }
+    const message = { namespace: delivery.metadata.namespace, hook };
+    return originOf(message, this.#settings, this.#attempts, (url) => this.#attempts.guard.refuses(url));
+  }
+
+  /** Makes an attempt and writes what came of it. */
+  async #send(text: string, lane: string, { delivery, hook }: Ready): Promise<void> {
+    // Deleted since it was read: whether it is sent is no longer decided here (D4).
+    if (this.#view.get(delivery.metadata) === undefined) return;
+    this.#sending.add(text);
+    const result = await this.#attempt(delivery, hook).finally(() => this.#sending.delete(text));
+    this.#observe(lane, result);
+    const stepsMs = this.#settings.retryStepsMs;
+    const time = { nowMs: this.#deps.clock.now(), random: Math.random(), stepsMs };
+    const status = attemptedStatus(delivery, hook, result.verdict, result.record, time);
+    const gone = status.reason === 'Gone' ? { goneUrlVersion: result.urlVersion } : {};
+    await this.#write(text, delivery, { ...status, ...gone });
   }
 
   /** The Delivery as it stands: the one the watch brought, if it is still in memory, else read. */
@@ -267,17 +391,23 @@ export class Dispatcher {
   }
 
   async #attempt(delivery: Delivery, hook: Hook): Promise<AttemptResult> {
-    const { metadata, spec, status } = delivery;
-    const number = (status?.attemptCount ?? 0) + 1;
-    const message = { id: spec.id, namespace: metadata.namespace, hook, payload: spec.payload };
+    const { metadata } = delivery;
+    const number = nextNumber(delivery);
     // Shutting down lets attempts end: their own timeout bounds them. Not so where another takes over.
     const signal = this.#deps.tenure?.signal ?? new AbortController().signal;
     let beganAt = this.#deps.clock.monotonic();
-    const result = await makeAttempt(message, number, this.#settings, this.#attempts, signal, () => {
-      beganAt = this.#deps.clock.monotonic();
-      const seconds = this.#firstSight.take(metadata.name);
-      if (seconds !== undefined && number === 1) this.#metrics.phaseToPostSeconds.observe(seconds);
-    });
+    const result = await makeAttempt(
+      messageOf(delivery, hook),
+      number,
+      this.#settings,
+      this.#attempts,
+      signal,
+      () => {
+        beganAt = this.#deps.clock.monotonic();
+        const seconds = this.#firstSight.take(metadata.name);
+        if (seconds !== undefined && number === 1) this.#metrics.phaseToPostSeconds.observe(seconds);
+      },
+    );
     this.#metrics.attempts.inc({ reason: result.record.reason });
     if (result.outcome !== undefined)
       this.#metrics.attemptSeconds.observe((this.#deps.clock.monotonic() - beganAt) / 1000);
@@ -286,9 +416,8 @@ export class Dispatcher {
 
   /** Lets the origin's gate know, and closes or opens its lane. */
   #observe(lane: string, { verdict }: AttemptResult): void {
-    const pauses = verdict.kind === 'retry' && verdict.pausesOrigin === true;
-    const pauseMs = pauses ? Math.max(verdict.retryAfterMs ?? 0, firstStepMs) : 0;
-    const { before, after } = this.#agenda.observe(lane, { health: verdict.health, pauseMs });
+    const attempt = { health: verdict.health, pauseMs: pauseMsOf(verdict) };
+    const { before, after } = this.#agenda.observe(lane, attempt);
     if (after === 'open' && before !== 'open')
       this.#deps.log.warn('an origin fails again and again; its Deliveries wait', { origin: lane });
     if (after === 'closed' && before !== 'closed')
@@ -308,61 +437,19 @@ export class Dispatcher {
     );
     if (written === undefined) return;
     this.#known.set(text, Number(written.metadata.resourceVersion));
-    this.#sayIfSettled(delivery, status);
-  }
-
-  /** Says at once what no waiting mends: 28 hours later is too late to hear of a missing Secret. */
-  #sayIfStuck(
-    delivery: Delivery,
-    { phase, reason, message, attemptCount, nextAttemptAt }: StatusPatch,
-  ): void {
-    if (phase !== 'Retrying' || attemptCount !== 1 || !reason) return;
-    const { task, hook } = delivery.spec;
-    const { namespace, name } = delivery.metadata;
-    const origin = laneOf(delivery);
-    this.#deps.log.info('a first attempt failed; it will be tried again', {
-      delivery: name,
-      namespace,
-      task: task.name,
-      hook: hook.name,
-      origin,
-      reason,
-      error: message,
-      nextAttemptAt,
-    });
-    if (!mendedByPeople.has(reason)) return;
-    this.#deps.events.record(
-      { kind: 'Task', namespace, name: task.name, uid: task.uid },
-      'Warning',
-      'DeliveryWaits',
-      `hook ${hook.name} cannot be told yet: ${reason}: ${message}`,
-    );
-  }
-
-  #sayIfSettled(delivery: Delivery, { phase, reason, message }: StatusPatch): void {
-    const { namespace } = delivery.metadata;
-    const { task, hook } = delivery.spec;
-    if (phase === 'Retrying' || phase === 'Pending') return;
-    this.#firstSight.take(delivery.metadata.name);
-    this.#metrics.settled.inc({ phase, reason: reason ?? '' });
-    const fields = {
-      delivery: delivery.metadata.name,
-      namespace,
-      task: task.name,
-      hook: hook.name,
-      origin: laneOf(delivery),
-      reason,
-    };
-    if (phase !== 'Failed') {
-      this.#deps.log.debug('a Delivery is settled', { ...fields, phase });
-      return;
+    if (status.phase !== 'Retrying' && status.phase !== 'Pending') {
+      this.#firstSight.take(delivery.metadata.name);
+      this.#metrics.settled.inc({ phase: status.phase, reason: status.reason ?? '' });
     }
-    this.#deps.log.warn('a Delivery failed', { ...fields, error: message });
-    this.#deps.events.record(
-      { kind: 'Task', namespace, name: task.name, uid: task.uid },
-      'Warning',
-      'DeliveryFailed',
-      `hook ${hook.name} was not told: ${reason}: ${message}`,
-    );
+    sayDeliveryNews(delivery, status, this.#deps);
   }
+}
+
+function messageOf({ metadata, spec }: Delivery, hook: Hook): Message {
+  return { id: spec.id, namespace: metadata.namespace, hook, payload: spec.payload };
+}
+
+/** The number of the attempt that is made next. */
+function nextNumber({ status }: Delivery): number {
+  return (status?.attemptCount ?? 0) + 1;
 }

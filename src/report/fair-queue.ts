@@ -57,6 +57,14 @@ export class FairQueue {
     return this.#lanes.get(lane)?.waiting.has(key) ?? false;
   }
 
+  /** Whether a key that is added to this lane, while `take` has nothing to give, is what it gives next. */
+  hasRoom(lane: string): boolean {
+    const { total, perLane, reserved = 0 } = this.#options;
+    const { waiting, underWay, limit } = this.#lanes.get(lane) ?? emptyLane(perLane);
+    if (waiting.size > 0 || underWay >= limit) return false;
+    return this.#underWay < (underWay === 0 ? total : total - reserved);
+  }
+
   /** Takes a waiting key out. */
   remove(lane: string, key: string): void {
     if (this.#lanes.get(lane)?.waiting.delete(key) !== true) return;
@@ -101,7 +109,7 @@ export class FairQueue {
   #lane(name: string): Lane {
     let lane = this.#lanes.get(name);
     if (lane === undefined) {
-      lane = { waiting: new Set(), underWay: 0, limit: this.#options.perLane };
+      lane = emptyLane(this.#options.perLane);
       this.#lanes.set(name, lane);
     }
     return lane;
@@ -118,4 +126,8 @@ export class FairQueue {
     if (lane.waiting.size === 0 && lane.underWay === 0 && lane.limit === this.#options.perLane)
       this.#lanes.delete(name);
   }
+}
+
+function emptyLane(limit: number): Lane {
+  return { waiting: new Set(), underWay: 0, limit };
 }

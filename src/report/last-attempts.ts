@@ -3,13 +3,13 @@ import type { Hook } from '../api/hook.ts';
 import { apiVersionOf } from '../api/kinds.ts';
 import { sleep } from '../base/abort.ts';
 import { toError } from '../base/errors.ts';
-import type { LogFields } from '../base/log.ts';
 import { isStoreError } from '../store/errors.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyText } from '../store/store.ts';
 import type { AttemptResult } from './attempt.ts';
 import { type DeliveryStep, needsDispatch } from './decide-delivery.ts';
 import { type Departure, decideDeparture } from './decide-last-attempt.ts';
+import { fieldsOf } from './delivery-news.ts';
 import { FairQueue } from './fair-queue.ts';
 import { laneOf } from './lane.ts';
 import type { LastOutcome, ReportMetrics } from './metrics.ts';
@@ -192,15 +192,4 @@ export class LastAttempts {
       ...(message === undefined ? {} : { message }),
     });
   }
-}
-
-function fieldsOf(delivery: Delivery): LogFields {
-  const { metadata, spec } = delivery;
-  return {
-    delivery: metadata.name,
-    namespace: metadata.namespace,
-    task: spec.task.name,
-    hook: spec.hook.name,
-    origin: laneOf(delivery),
-  };
 }

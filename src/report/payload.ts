@@ -5,6 +5,7 @@ import type { Task } from '../api/task.ts';
 import { effectiveWorker } from '../api/worker.ts';
 import { clampUtf8, rfc3339 } from '../base/text.ts';
 import { fitPayload } from './fit-payload.ts';
+import { renderJson } from './formats/json.ts';
 
 /** Bytes of UTF-8 that a message and one result value may have. */
 const maxMessageBytes = 8 * 1024;
@@ -12,6 +13,14 @@ const maxValueBytes = 32 * 1024;
 
 /** Bytes that a whole body of format json may have. */
 export const maxBodyBytes = 256 * 1024;
+
+/**
+ * Bytes that a payload may take in etcd. It takes 1.5 MiB in all, in which hook, attempts and the API server's own
+ * book-keeping must find room as well.
+ */
+const maxStoredBytes = 768 * 1024;
+/** A character of one byte may take so many in etcd. */
+const growth = 6;
 
 /** The TaskSpawner that a Task came from. */
 export function spawnerOf(task: Task): string | undefined {
@@ -47,7 +56,17 @@ export function payloadOf(task: Task, phase: TerminalPhase): Payload {
     results: clampResults(results, clamp),
     truncated: cut.length > 0 ? cut : undefined,
   };
-  return fitPayload(payload, maxBodyBytes);
+  const fitting = fitPayload(payload, maxBodyBytes);
+  return isStorable(fitting) ? fitting : fitPayload(payload, maxStoredBytes / growth);
+}
+
+/** Whether it stays within bounds where the API server writes `<` as `\u003c`. */
+function isStorable(payload: Payload): boolean {
+  const json = renderJson(payload);
+  const bytes = Buffer.byteLength(json);
+  if (bytes * growth <= maxStoredBytes) return true;
+  const escaped = json.match(/[<>&\u2028\u2029]/g)?.length ?? 0;
+  return bytes + escaped * (growth - 1) <= maxStoredBytes;
 }
 
 function clampResults(

@@ -296,12 +296,25 @@ export class Recorder {
       delayMs: Math.round(backoffMs),
     });
     const task = this.#view.get(parseKeyText(text));
+    if (task !== undefined) this.#sayIfStuck(text, task, error);
     if (task === undefined || backoffMs < sayAfterMs) return;
     const message = `its completion cannot be recorded, so it is held: ${clampUtf8(error.message, 512)}; to let it go untold: kubectl annotate task ${task.metadata.name} -n ${task.metadata.namespace} telos.dev/skip-completion=true (or telos deliveries skip)`;
     if (!saysHeld(task)) void this.#setConditions(task, withHeld(task, message, this.#deps.clock.now()));
     if (this.#said.has(text)) return;
     this.#said.add(text);
     this.#deps.events.record(subjectOf(task), 'Warning', 'RecordingFailed', message);
+  }
+
+  /** A namespace takes the rights along that Telos has only there, and then waits for a Task that nobody lets go. */
+  #sayIfStuck(text: string, task: Task, error: Error): void {
+    const isStuck = isStoreError(error, 'Unavailable') && error.isRefusal;
+    if (task.metadata.deletionTimestamp === undefined || !isStuck || this.#said.has(text)) return;
+    this.#said.add(text);
+    this.#deps.log.error('a Task that is being deleted cannot be let go', {
+      task: text,
+      error: error.message,
+      remedy: `give the right back; where its namespace goes, remove ${onCompletionFinalizer} from its finalizers (kubectl edit task ${task.metadata.name} -n ${task.metadata.namespace})`,
+    });
   }
 }
 

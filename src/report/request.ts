@@ -5,6 +5,7 @@ import { parseUrl } from '../base/url.ts';
 import type { EgressRequest } from '../egress/guard.ts';
 import { FormatError, formatBody } from './formats/format.ts';
 import type { TemplateCache } from './formats/template.ts';
+import { laneOfUrl } from './lane.ts';
 import { secretHeaders } from './secret-headers.ts';
 import {
   findSecret,
@@ -84,6 +85,26 @@ function failure(reason: 'Blocked' | 'InvalidHook' | 'Template', message: string
   return { kind: 'refused', verdict: { kind: 'failed', reason, message, health: 'unknown' } };
 }
 
+/**
+ * The origin whose turn a message takes, its Secret read; undefined when there is none to wait for, as nothing
+ * will be sent there.
+ * @throws StoreError when Secrets cannot be read at all
+ */
+export async function originOf(
+  message: Pick<Message, 'namespace' | 'hook'>,
+  settings: RequestSettings,
+  deps: Pick<RequestDeps, 'secrets'>,
+  refuses: (url: string) => boolean,
+): Promise<string | undefined> {
+  try {
+    const { text, target } = await targetOf(message, settings, deps);
+    return refuses(text) ? undefined : laneOfUrl(target);
+  } catch (error) {
+    if (error instanceof RequestRefusal) return undefined;
+    throw error;
+  }
+}
+
 async function buildRequest(
   message: Message,
   attempt: { readonly number: number; readonly nowMs: number },
@@ -94,13 +115,16 @@ async function buildRequest(
   const { webhook } = hook;
   const formatted = formatBody(payload, webhook, id, deps.templates);
   const url = await targetOf(message, settings, deps);
-  const fromSecret = await headersFromSecret(message, url.target, settings, deps);
-  const timestamp = Math.floor(attempt.nowMs / 1000);
-  const headers: Record<string, string> = {
+  const ours = {
     'user-agent': `telos/${settings.version}`,
     'accept-encoding': 'identity',
-    'content-type': formatted.contentType,
     ...formatted.headers,
+  };
+  const fromSecret = await headersFromSecret(message, url.target, ours, settings, deps);
+  const timestamp = Math.floor(attempt.nowMs / 1000);
+  const headers: Record<string, string> = {
+    ...ours,
+    'content-type': formatted.contentType,
     ...fromSecret,
     'webhook-id': id,
     'webhook-timestamp': String(timestamp),
@@ -131,7 +155,11 @@ interface Target {
   readonly version: string | undefined;
 }
 
-async function targetOf(message: Message, settings: RequestSettings, deps: RequestDeps): Promise<Target> {
+async function targetOf(
+  message: Pick<Message, 'namespace' | 'hook'>,
+  settings: RequestSettings,
+  deps: Pick<RequestDeps, 'secrets'>,
+): Promise<Target> {
   const { url, urlFrom } = message.hook.webhook;
   if (urlFrom === undefined) return { ...parseTarget(url ?? ''), version: undefined };
   const { name, key } = urlFrom.secretKeyRef;
@@ -167,6 +195,7 @@ function parseTarget(text: string): { text: string; target: URL } {
 async function headersFromSecret(
   message: Message,
   target: URL,
+  ours: Readonly<Record<string, string>>,
   settings: RequestSettings,
   deps: RequestDeps,
 ): Promise<Record<string, string>> {
@@ -174,7 +203,7 @@ async function headersFromSecret(
   if (secretRef === undefined) return {};
   const secret = await findSecret(deps.secrets, message.namespace, secretRef.name);
   permitSecret(secret, target, settings.hookSecrets);
-  return secretHeaders(secret);
+  return secretHeaders(secret, new Set(Object.keys(ours)));
 }
 
 async function valueFor(

@@ -23,6 +23,13 @@ const firstSweepMs = 60_000;
 const sweepEveryMs = 3_600_000;
 /** A clock that was set must have been steady for so long before anything is removed on its word. */
 const steadyMs = 600_000;
+/**
+ * While an engine runs, nothing stays for much longer than its time. What was over long ago shows that no engine ran,
+ * or that the clock is far ahead, which nothing in the store could tell apart: it waits until the clock has been
+ * steady for so long that somebody would have seen it.
+ */
+const longOverMs = dayMs;
+const longSteadyMs = 6 * 3_600_000;
 /** Wall time and real time may differ by so much from one look to the next. */
 const driftMs = 60_000;
 const pageSize = 200;
@@ -31,7 +38,8 @@ type SweepDeps = Pick<RoomDeps, 'store' | 'namespaces' | 'clock' | 'log'>;
 
 /**
  * Removes settled Deliveries when their time is over, once an hour, until the signal aborts. A clock that is
- * ten years ahead for a moment would have all of them removed: so not when it was set since the last look.
+ * ten years ahead would have all of them removed: so not when it was set since the last look, and what was over long
+ * ago only once it has been steady for hours.
  */
 export async function sweepDeliveries(
   deps: SweepDeps,
@@ -42,6 +50,8 @@ export async function sweepDeliveries(
   const wallOffset = (): number => clock.now() - clock.monotonic();
   let offset = wallOffset();
   let waitMs = firstSweepMs;
+  /** Monotonic: when the clock was set last, as far as is known. */
+  let steadySince = clock.monotonic();
   for (;;) {
     try {
       await sleep(waitMs, signal, clock);
@@ -49,11 +59,14 @@ export async function sweepDeliveries(
       offset = wallOffset();
       waitMs = wasSet ? steadyMs : sweepEveryMs;
       if (wasSet) {
+        steadySince = clock.monotonic();
         deps.log.info('the clock was set: old Deliveries are kept until it has been steady for a while');
         continue;
       }
-      const removed = await sweep(deps, retention, signal);
+      const isLongSteady = clock.monotonic() - steadySince >= longSteadyMs;
+      const { removed, putOff } = await sweep(deps, retention, isLongSteady, signal);
       if (removed > 0) deps.log.info('old Deliveries were removed', { removed });
+      if (putOff > 0) deps.log.warn(farAhead, { kept: putOff, now: new Date(clock.now()).toISOString() });
     } catch (thrown) {
       if (signal.aborted) return;
       deps.log.warn('removing old Deliveries will be tried again', { error: toError(thrown).message });
@@ -61,23 +74,36 @@ export async function sweepDeliveries(
   }
 }
 
-async function sweep(deps: SweepDeps, retention: Retention, signal: AbortSignal): Promise<number> {
+const farAhead =
+  'Deliveries whose time was over long ago are kept until the clock has been steady for 6 h: see that it is right';
+
+async function sweep(
+  deps: SweepDeps,
+  retention: Retention,
+  isLongSteady: boolean,
+  signal: AbortSignal,
+): Promise<{ readonly removed: number; readonly putOff: number }> {
   const { store, namespaces, clock } = deps;
   const nowMs = clock.now();
   let removed = 0;
+  let putOff = 0;
   for await (const page of everyPage(store, 'Delivery', { namespaces, limit: pageSize, signal })) {
-    const old = page.filter((delivery) => isOver(delivery, nowMs, retention));
-    const outcomes = await Promise.all(old.map((delivery) => remove(deps, delivery)));
+    const old = page.filter((delivery) => overForMs(delivery, nowMs, retention) > 0);
+    const due = isLongSteady
+      ? old
+      : old.filter((delivery) => overForMs(delivery, nowMs, retention) <= longOverMs);
+    const outcomes = await Promise.all(due.map((delivery) => remove(deps, delivery)));
     removed += outcomes.filter(Boolean).length;
+    putOff += old.length - due.length;
   }
-  return removed;
+  return { removed, putOff };
 }
 
-/** Whether a Delivery has been kept long enough. */
-export function isOver(delivery: Delivery, nowMs: number, retention: Retention): boolean {
-  if (!isSettled(delivery)) return false;
+/** For how long the time of a Delivery has been over, in milliseconds; not above 0 while it is to be kept. */
+export function overForMs(delivery: Delivery, nowMs: number, retention: Retention): number {
+  if (!isSettled(delivery)) return 0;
   const keptMs = delivery.status?.phase === 'Failed' ? retention.failed : retention.settled;
-  return nowMs - lastChangedMs(delivery) > keptMs;
+  return nowMs - lastChangedMs(delivery) - keptMs;
 }
 
 /**

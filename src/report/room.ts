@@ -1,24 +1,21 @@
 import type { EgressGuard } from '../egress/guard.ts';
 import type { Room, RoomDeps } from '../store/room.ts';
 import type { ResourceStore } from '../store/store.ts';
-import { Dispatcher } from './dispatcher.ts';
+import { Dispatcher, type DispatcherSettings } from './dispatcher.ts';
 import { sayDoubtfulRuns } from './doubtful-runs.ts';
 import { FirstSight } from './first-sight.ts';
 import { TemplateCache } from './formats/template.ts';
 import { reportGauges, reportMetrics } from './metrics.ts';
 import { Recorder } from './recorder.ts';
 import { defaultRetention, type Retention, sweepDeliveries } from './retention.ts';
-import { type HookSecrets, StoreSecrets } from './secrets.ts';
+import { StoreSecrets } from './secrets.ts';
 
-export interface ReportSettings {
+export interface ReportSettings extends DispatcherSettings {
   readonly guard: EgressGuard;
-  readonly hookSecrets: HookSecrets;
   /** Completions older than this when first seen are Skipped, reason Expired. Milliseconds. */
   readonly backlogMs: number;
-  /** For `User-Agent`. */
-  readonly version: string;
   /** How long settled Deliveries are kept. Default: 7 days, Failed ones 30. */
-  readonly retentionMs?: Retention;
+  readonly retentionMs?: Retention | undefined;
   /** Where those are removed that were kept long enough; false: nowhere. Default: the room's store. */
   readonly sweeps?: ResourceStore | false;
   /** The longest wait for outputs that Kelos writes after the phase. Default: 35 s. */

@@ -3,7 +3,7 @@ const minute = 60 * second;
 const hour = 60 * minute;
 
 /** Milliseconds from one attempt to the next: after the first, after the second, … The last step repeats. */
-const steps: readonly number[] = [
+const defaultSteps: readonly number[] = [
   5 * second,
   30 * second,
   2 * minute,
@@ -15,18 +15,19 @@ const steps: readonly number[] = [
   10 * hour,
 ];
 
-/** The first step: the least that an origin is left alone when it asks for a pause. */
-export const firstStepMs = 5 * second;
+/** The least that an origin is left alone when it asks for a pause. */
+export const leastPauseMs = 5 * second;
 
 /** The longest that a `Retry-After` is obeyed. */
 export const maxRetryAfterMs = 24 * hour;
 
-export const defaultMaxAttempts = 10;
-
 export interface ScheduleInput {
   /** Attempts made since the schedule began, the one that just failed included: 1, 2, … */
   readonly attempts: number;
-  readonly maxAttempts: number;
+  /** Default: each step once. */
+  readonly maxAttempts?: number | undefined;
+  /** Default: 10 attempts in about 28 hours. */
+  readonly stepsMs?: readonly number[] | undefined;
   /** What the receiver asked for; waited out in full, at most 24 h. */
   readonly retryAfterMs?: number | undefined;
   /** From 0 to 1: how much of the 10 % jitter is added. */
@@ -35,9 +36,10 @@ export interface ScheduleInput {
 
 /** Milliseconds until the next attempt, or undefined when there shall be none. Jitter only ever adds. */
 export function retryDelayMs(input: ScheduleInput): number | undefined {
-  const { attempts, maxAttempts, retryAfterMs = 0, random } = input;
+  const { attempts, stepsMs = defaultSteps, retryAfterMs = 0, random } = input;
+  const { maxAttempts = stepsMs.length + 1 } = input;
   if (attempts >= maxAttempts) return undefined;
-  const step = steps[Math.min(attempts, steps.length) - 1] ?? firstStepMs;
+  const step = stepsMs[Math.min(attempts, stepsMs.length) - 1] ?? leastPauseMs;
   const least = Math.max(step, Math.min(retryAfterMs, maxRetryAfterMs));
   return Math.ceil(least * (1 + random / 10));
 }

@@ -12,16 +12,18 @@ const reserved =
 const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /**
- * Every key of a Secret as a header, names in lower case.
+ * Every key of a Secret as a header, names in lower case. None may be one of `ours`: those have to say what they say.
  * @throws RequestRefusal InvalidHeader, naming the key and never the value
  */
-export function secretHeaders(secret: Secret): Record<string, string> {
+export function secretHeaders(secret: Secret, ours: ReadonlySet<string>): Record<string, string> {
   const headers: Record<string, string> = Object.create(null);
   for (const key of Object.keys(secret.data ?? {})) {
     const name = key.toLowerCase();
     const value = secretValue(secret, key) ?? '';
     const fault =
-      headerFault(name, value) ?? (name in headers ? 'is there twice, in another case' : undefined);
+      headerFault(name, value) ??
+      (ours.has(name) ? 'names a header that Telos sets itself; remove it' : undefined) ??
+      (name in headers ? 'is there twice, in another case' : undefined);
     if (fault !== undefined) {
       const { name: secretName, namespace } = secret.metadata;
       throw new RequestRefusal(

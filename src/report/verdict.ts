@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { DeliveryReason } from '../api/delivery.ts';
 import { formatDuration } from '../base/duration.ts';
 import type { SendOutcome } from '../egress/guard.ts';
-import { parseRetryAfter } from './schedule.ts';
+import { leastPauseMs, parseRetryAfter } from './schedule.ts';
 
 /**
  * What an attempt says about the origin, whatever it means for the Delivery: it answers sensibly, it is in
@@ -29,6 +29,12 @@ export type Verdict =
       readonly message: string;
       readonly health: Health;
     };
+
+/** How long the origin of an attempt with this verdict is left alone, in milliseconds; 0 when it did not ask for it. */
+export function pauseMsOf(verdict: Verdict): number {
+  if (verdict.kind !== 'retry' || verdict.pausesOrigin !== true) return 0;
+  return Math.max(verdict.retryAfterMs ?? 0, leastPauseMs);
+}
 
 /** Statuses after which the same bytes will not do better. */
 const rejections: ReadonlySet<number> = new Set([400, 405, 406, 411, 413, 414, 415, 422, 431, 501, 505]);

@@ -23,7 +23,8 @@ export function invalid(path: string, message: string): StoreError {
 export function invalidFaults(subject: string, faults: readonly Fault[]): StoreError {
   const [first] = faults;
   const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : '';
-  const what = first === undefined ? 'is not valid' : `${first.path}: ${first.message}${more}`;
+  const where = first === undefined || first.path === '' ? '' : `${first.path}: `;
+  const what = first === undefined ? 'is not valid' : `${where}${first.message}${more}`;
   return new StoreError('Invalid', subject === '' ? what : `${subject}: ${what}`, { faults });
 }
 

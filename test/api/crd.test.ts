@@ -58,7 +58,12 @@ describe.each(custom)('the CRD of %s', (kind) => {
       ...['type', 'description', 'format', 'pattern', 'enum', 'default', 'required', 'properties', 'items'],
       ...['minLength', 'maxLength', 'minimum', 'maximum', 'minItems', 'maxItems', 'maxProperties', 'anyOf'],
       ...['additionalProperties', 'x-kubernetes-int-or-string', 'x-kubernetes-preserve-unknown-fields'],
-      ...['x-kubernetes-list-type', 'x-kubernetes-list-map-keys', 'x-kubernetes-validations'],
+      ...[
+        'x-kubernetes-list-type',
+        'x-kubernetes-list-map-keys',
+        'x-kubernetes-map-type',
+        'x-kubernetes-validations',
+      ],
     ]);
     for (const [path, node] of nodesOf(kind)) {
       expect(

@@ -31,6 +31,9 @@ spec:
     command: ["true"]
 `.trimStart();
 
+const known =
+  'task.task, task.namespace, task.spawner, task.phase, task.message, task.agentType, task.model, task.startTime, task.completionTime, task.outputs, task.results, task.truncated';
+
 describe('a good manifest', () => {
   it('gives the draft of its resource', () => {
     const { documents, faults } = parseManifests(task, 'f.yaml');
@@ -222,6 +225,19 @@ describe('a bad manifest', () => {
       'a filter that is not CEL',
       `${spawner}  onCompletion:\n    hooks:\n    - name: a\n      filter: task.phase ==\n      webhook: {url: "https://x/"}\n`,
       'f.yaml:14:7: spec.onCompletion.hooks[0].filter: is not a CEL expression: 1:12: found = but expecting end of input',
+    ],
+    [
+      'a filter over an unknown variable',
+      `${spawner}  onCompletion:\n    hooks:\n    - name: a\n      filter: phase == "Failed"\n      webhook: {url: "https://x/"}\n`,
+      `f.yaml:14:7: spec.onCompletion.hooks[0].filter: does not know phase; known: ${known}`,
+    ],
+    [
+      'a filter over what no payload has, in an annotation',
+      task.replace(
+        '  name: a\n',
+        `  name: a\n  annotations:\n    kelos.dev/on-completion: '[{"name":"x","filter":"task.outputs.exists(o, o == task.fase)","webhook":{"url":"https://x/"}}]'\n`,
+      ),
+      `f.yaml:6:5: metadata.annotations["kelos.dev/on-completion"]: hooks[0].filter: does not know task.fase; known: ${known}`,
     ],
     [
       'a hooks annotation that is not JSON',

@@ -30,6 +30,24 @@ describe('CEL', () => {
     expect(evaluate('has(self.missing)', { self: { missing: undefined } })).toBe(false);
   });
 
+  it('takes long chains: those of "or" and "and" are kept flat', () => {
+    expect(evaluate(Array(300).fill('a').join('||'), { a: false })).toBe(false);
+    expect(evaluate(Array(128).fill('1').join('+'))).toBe(128n);
+  });
+
+  it('tells what it takes from outside, which is neither a type nor a variable of a macro', () => {
+    const { references } = compileCel(
+      'a.b.c.all(x, x.y == 1 && has(a.d)) && [e].map(f, f + e) == [1] && type(g) == int',
+    );
+    expect(references).toEqual([
+      { variable: 'a', field: 'b' },
+      { variable: 'a', field: undefined },
+      { variable: 'e', field: undefined },
+      { variable: 'e', field: undefined },
+      { variable: 'g', field: undefined },
+    ]);
+  });
+
   it('compares deeply', () => {
     const self = { a: [1, { b: 'c' }] };
     expect(evaluate('self == other', { self, other: structuredClone(self) })).toBe(true);
@@ -55,6 +73,9 @@ describe('CEL', () => {
     ['a'.repeat(2049), 'CelLimit'],
     [`${'('.repeat(5000)}1${')'.repeat(5000)}`, 'CelLimit'],
     [`${'['.repeat(33)}1${']'.repeat(33)}`, 'CelLimit'],
+    [`a${'.b'.repeat(128)}`, 'CelLimit'],
+    [Array(130).fill('1').join('+'), 'CelLimit'],
+    [`${'a?b:'.repeat(128)}c`, 'CelLimit'],
   ])('refuses to compile %.20s with code %s', (expression, code) => {
     expect(codeOf(() => compileCel(expression))).toBe(code);
   });

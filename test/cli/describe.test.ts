@@ -263,7 +263,7 @@ describe('deliveries', () => {
     const late = { ...retrying, nextAttemptAt: '2026-01-02T03:04:05.000Z' };
     await createDelivery({ name: 'late', hook: 'late', task: 't', status: late });
     const { stdout } = await sandbox.telos(['deliveries', 'list', '--no-color']);
-    expect(stdout).toMatch(/^new +u +chat +Pending +0 +<none> +<none> +\d+s$/m);
+    expect(stdout).toMatch(/^new +u +chat +Pending +0 +<none> +now +\d+s$/m);
     expect(stdout).toMatch(/^late +t +late +Retrying +2 +HTTPStatus +now +\d+s$/m);
     const shown = await sandbox.telos(['deliveries', 'show', 'late', 'new']);
     expect(shown.stdout).toMatch(/^Next attempt: +as soon as its origin may be sent to \(due .* ago\)/m);

@@ -53,6 +53,38 @@ describe('wrong usage exits with 2 and one line that says what to do', () => {
       ['up', '--report-backlog', '5'],
       "error: option '--report-backlog <duration>' argument '5' is invalid: Write a duration such as 90s, 30m or 24h\n",
     ],
+    [
+      ['up', '--max-in-flight', '0'],
+      "error: option '--max-in-flight <count>' argument '0' is invalid: Write a whole number from 1 to 4096\n",
+    ],
+    [
+      ['up', '--max-in-flight-per-origin', '1e2'],
+      "error: option '--max-in-flight-per-origin <count>' argument '1e2' is invalid: Write a whole number from 1 to 4096\n",
+    ],
+    [
+      ['up', '--max-in-flight', '8', '--max-in-flight-per-origin', '9'],
+      'error: 9 to one origin are more than 8 in all: --max-in-flight-per-origin: write at most 8, or raise --max-in-flight\n',
+    ],
+    [
+      ['up', '--max-in-flight', '8'],
+      'error: 16 to one origin are more than 8 in all: --max-in-flight-per-origin: write at most 8, or raise --max-in-flight\n',
+    ],
+    [
+      ['up', '--retry-schedule', '5s,never'],
+      "error: option '--retry-schedule <waits>' argument '5s,never' is invalid: Write 1 to 19 waits from 1s to 24h, such as 5s,30s,2m\n",
+    ],
+    [
+      ['up', '--retry-schedule', '5s,25h'],
+      "error: option '--retry-schedule <waits>' argument '5s,25h' is invalid: Write 1 to 19 waits from 1s to 24h, such as 5s,30s,2m\n",
+    ],
+    [
+      ['up', '--delivery-retention', '5m'],
+      "error: option '--delivery-retention <duration>' argument '5m' is invalid: Write a duration of an hour or more, such as 7d\n",
+    ],
+    [
+      ['up', '--failed-delivery-retention', 'x'],
+      "error: option '--failed-delivery-retention <duration>' argument 'x' is invalid: Write a duration of an hour or more, such as 7d\n",
+    ],
     [['deliveries', 'recover'], 'error: no time given: --since: say how far back, such as 24h\n'],
     [
       ['deliveries', 'list', '--reason', 'Timeuot'],

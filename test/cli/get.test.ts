@@ -220,6 +220,33 @@ describe('small changes', () => {
   });
 });
 
+describe('annotate', () => {
+  test.each([
+    ['{}}', /^error: metadata\.annotations\["kelos\.dev\/on-completion"\]: must be JSON: [^\n]*\n$/],
+    ['[{"name":"x","webhook":{"url":"http://x/"}}]', /: hooks\[0\]\.webhook\.url: must be an https URL/],
+    [
+      '[{"name":"x","filter":"fase == 1","webhook":{"url":"https://x/"}}]',
+      /: hooks\[0\]\.filter: does not know fase/,
+    ],
+    ['[{"name":"x","webhook":{"url":"https://x/","template":"{{"}}]', /: hooks\[0\]\.webhook\.template: /],
+  ])('refuses hooks that nobody could be told by: %s', async (hooks, line) => {
+    await createTask('hooked');
+    const refused = await sandbox.telos(['annotate', 'task/hooked', `kelos.dev/on-completion=${hooks}`]);
+    expect(refused).toMatchObject({ exitCode: 1, stdout: '', stderr: expect.stringMatching(line) });
+    const { metadata } = await sandbox.store.get('Task', { namespace: 'default', name: 'hooked' });
+    expect(metadata.annotations).toBeUndefined();
+    await sandbox.store.delete('Task', { namespace: 'default', name: 'hooked' });
+  });
+
+  test('takes hooks that are right', async () => {
+    await createTask('hooked');
+    const hooks =
+      '[{"name":"x","filter":"has(task.fase) || task.phase == \'Failed\'","webhook":{"url":"https://x/"}}]';
+    const run = await sandbox.telos(['annotate', 'task/hooked', `kelos.dev/on-completion=${hooks}`]);
+    expect(run).toMatchObject({ exitCode: 0, stdout: 'task/hooked annotated\n' });
+  });
+});
+
 describe('a store that cannot be used is one line, exit 1', () => {
   test.each([
     ['a folder', (folder: string) => `sqlite:${folder}`],

@@ -1,6 +1,7 @@
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
 import type { Delivery } from '../../src/api/delivery.ts';
+import { redeliverAnnotation } from '../../src/api/names.ts';
 import type { Task } from '../../src/api/task.ts';
 import { columnValue } from '../../src/cli/column-value.ts';
 import { age, Table, type TableOptions } from '../../src/cli/table.ts';
@@ -37,6 +38,35 @@ describe('the table of a kind', () => {
         '',
       ].join('\n'),
     );
+  });
+
+  test('says of a Delivery that is due at once, or late, that it is next now', () => {
+    const delivery = (status?: Delivery['status'], annotations?: Record<string, string>): Delivery => ({
+      apiVersion: 'telos.dev/v1alpha1',
+      kind: 'Delivery',
+      metadata: { ...task('d').metadata, annotations },
+      spec: {
+        id: `msg_${'a'.repeat(26)}`,
+        task: { name: 't', uid: 'u', phase: 'Failed' },
+        hook: { name: 'h' },
+        payload: { task: 't', namespace: 'default', phase: 'Failed' },
+      },
+      status,
+    });
+    const next = (...args: Parameters<typeof delivery>): string | undefined => {
+      const [heading = '', line = ''] = new Table('Delivery', options)
+        .render([delivery(...args)])
+        .split('\n');
+      return line.slice(heading.indexOf('NEXT')).split('   ')[0];
+    };
+    const settledAt = '2026-01-02T03:00:00Z';
+    expect(next()).toBe('now');
+    expect(next({ phase: 'Pending' })).toBe('now');
+    expect(next({ phase: 'Pending', reason: 'Exhausted', settledAt })).toBe('now');
+    expect(next({ phase: 'Retrying', nextAttemptAt: '2026-01-02T03:04:00.000Z' })).toBe('now');
+    expect(next({ phase: 'Retrying', nextAttemptAt: '2026-01-02T03:05:05.000Z' })).toBe('in 60s');
+    expect(next({ phase: 'Delivered', settledAt })).toBe('<none>');
+    expect(next({ phase: 'Failed', settledAt }, { [redeliverAnnotation]: 'r1' })).toBe('now');
   });
 
   test('shows namespaces, kinds and wide columns when asked', () => {

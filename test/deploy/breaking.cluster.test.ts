@@ -235,13 +235,19 @@ describe.skipIf(programs === undefined)('Telos on a cluster that changes under i
   test('holds what it has no right to record, says which is missing, and tells it once when given back', async () => {
     const engine = await up();
     const namespace = await namespaceOf('rights');
-    await run(namespace, 'before', '/rights');
-    await seen(tasks, namespace, isHeld);
+    for (const name of ['before', 'deleted']) {
+      await run(namespace, name, '/rights');
+      await plane.admin.until(tasks, { namespace, name }, isHeld);
+    }
     const binding = await plane.admin.get<AnyObject>(bindings, { name: 'telos' });
     await plane.admin.delete(bindings, { name: 'telos' });
     await succeed(namespace, 'before');
     expect(await engine.logged('recording a completion is put off')).toMatch(
       /cannot create resource \\"deliveries\\".*grant it with a Role and a RoleBinding/,
+    );
+    await plane.admin.delete(tasks, { namespace, name: 'deleted' });
+    expect(await engine.logged('a Task that is being deleted cannot be let go')).toMatch(
+      new RegExp(`cannot patch resource.*kubectl edit task deleted -n ${namespace}`),
     );
     const { roleRef, subjects } = binding;
     const metadata = { name: 'telos' };
@@ -249,6 +255,7 @@ describe.skipIf(programs === undefined)('Telos on a cluster that changes under i
     await arrived('/rights', 1);
     await seen(deliveries, namespace, (one) => statusOf(one).phase === 'Delivered');
     await seen(tasks, namespace, (task) => !isHeld(task));
+    await plane.admin.untilGone(tasks, { namespace, name: 'deleted' });
     expect(came('/rights')).toHaveLength(1);
   });
 

@@ -267,6 +267,18 @@ describe('HTTP/2', () => {
   const many = Array.from({ length: 10_000 }, (_, index) => literal(`x-${index}`, 'y'));
   const manyHeaders = Buffer.concat([Buffer.from([0x88]), ...many.slice(0, 1_000)]);
 
+  const violations: readonly (readonly [what: string, bytes: Buffer])[] = [
+    ['an oversized frame', frame(0, 0, 1, Buffer.alloc(20_000))],
+    ['an oversized frame of no known type', frame(99, 0, 0, Buffer.alloc(20_000))],
+    ['an oversized goodbye', frame(7, 0, 0, Buffer.alloc(20_000))],
+    ['an ill-formed goodbye', frame(7, 0, 0, Buffer.alloc(4))],
+    ['an ill-formed ping', frame(6, 0, 0, Buffer.alloc(7))],
+    ['ill-formed settings', frame(4, 0, 0, Buffer.alloc(7))],
+    ['an ill-formed reset', frame(3, 0, 1, Buffer.alloc(3))],
+    ['a body before its status', frame(0, 0, 1, Buffer.alloc(5))],
+    ['headers that cannot be unpacked', frame(1, 4, 1, Buffer.alloc(6, 0xff))],
+  ];
+
   test.each<[what: string, speak: (socket: TLSSocket) => void, message: string]>([
     [
       'a thousand headers',
@@ -288,6 +300,11 @@ describe('HTTP/2', () => {
       (socket) => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'),
       'the answer is not HTTP',
     ],
+    ...violations.map(([what, bytes]): [string, (socket: TLSSocket) => void, string] => [
+      what,
+      (socket) => void socket.once('data', () => socket.write(Buffer.concat([settings, bytes]))),
+      'the answer is not HTTP',
+    ]),
     ['garbage', (socket) => void socket.write('SSH-2.0-OpenSSH_9.6\r\n'), 'the answer is not HTTP'],
     [
       'a refused stream',

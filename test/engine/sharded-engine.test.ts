@@ -135,10 +135,10 @@ describe('replicas that share the work', () => {
       await store.create<'Delivery'>({ apiVersion, kind: 'Delivery', metadata: key, spec });
       await store.patch('Delivery', key, { status: { phase: 'Skipped' } }, { subresource: 'status' });
     }
-    // Eight days later; what comes after a minute comes at once.
+    // Half a day after their time is over; what comes after a minute comes at once.
     const clock: Clock = {
       ...systemClock,
-      now: () => Date.now() + 8 * 24 * 3_600_000,
+      now: () => Date.now() + 7.5 * 24 * 3_600_000,
       after: (ms, fire) => systemClock.after(ms === 60_000 ? 50 : ms, fire),
     };
     const { of, sweeps } = counted();

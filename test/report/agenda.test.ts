@@ -1,15 +1,17 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { Agenda } from '../../src/report/agenda.ts';
+import { Agenda, type Place } from '../../src/report/agenda.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+
+const inLane = (lane: string): Place => ({ lane, isUnjudged: false });
 
 it('gives a key one turn only, although the wall clock was set back while it waited for its turn', () => {
   const clock = new ManualClock();
   const agenda = new Agenda(clock, () => {});
   const due = clock.now();
-  agenda.put('default/d', 'https://a.example', due);
+  agenda.put('default/d', inLane('https://a.example'), due);
   clock.setWall(due - 60_000);
-  agenda.put('default/d', 'https://a.example', due);
+  agenda.put('default/d', inLane('https://a.example'), due);
   agenda.arm();
   expect(agenda.take()?.key).toBe('default/d');
   clock.advance(120_000);
@@ -55,8 +57,8 @@ it('sends again to an origin that it had forgotten while its lane was closed', (
   for (let attempts = 0; attempts < 5; attempts += 1) agenda.observe('https://a.example', sick);
   clock.advance(4_000_000);
   for (let index = 0; index < 2_000; index += 1) agenda.observe(`https://o${index}.example`, sick);
-  agenda.put('default/d', 'https://a.example', clock.now());
-  agenda.put('default/e', 'https://a.example', clock.now());
+  agenda.put('default/d', inLane('https://a.example'), clock.now());
+  agenda.put('default/e', inLane('https://a.example'), clock.now());
   expect([agenda.take()?.key, agenda.take()?.key]).toEqual(['default/d', 'default/e']);
 });
 
@@ -74,7 +76,7 @@ it('makes no origin wait for the sickness of another, in whatever order all of i
       for (const { origin, does } of events) {
         if (does === 'wait') clock.advance(20_000);
         key += 1;
-        agenda.put(`d${key}`, origin, clock.now());
+        agenda.put(`d${key}`, inLane(origin), clock.now());
         const taken = agenda.take();
         agenda.arm();
         if (taken === undefined || does === 'hang') continue;
@@ -84,7 +86,7 @@ it('makes no origin wait for the sickness of another, in whatever order all of i
       }
       agenda.disarm();
       // However many of the others hang, wait or are paused: what is well has its turn within a round of them.
-      agenda.put('well', well, clock.now());
+      agenda.put('well', inLane(well), clock.now());
       const lanes: string[] = [];
       for (let next = agenda.take(); next !== undefined; next = agenda.take()) {
         lanes.push(next.lane);
@@ -97,4 +99,27 @@ it('makes no origin wait for the sickness of another, in whatever order all of i
     }),
     { numRuns: 200 },
   );
+});
+
+it('gives what is to be judged a turn whatever its lane does, a few at a time, and each once', () => {
+  const clock = new ManualClock();
+  const agenda = new Agenda(clock, () => {});
+  const lane = 'https://a.example';
+  agenda.observe(lane, { health: 'well', pauseMs: 3_600_000 });
+  for (let index = 0; index < 100; index += 1)
+    agenda.put(`d${index}`, { lane, isUnjudged: true }, clock.now() + (index % 2) * 1_000);
+  agenda.arm();
+  clock.advance(1_000);
+  agenda.put('d0', inLane(lane), 0);
+  agenda.disarm();
+  const judged = new Set<string>();
+  for (let batch = 0; batch < 10; batch += 1) {
+    const before = judged.size;
+    for (let key = agenda.takeUnjudged(); key !== undefined; key = agenda.takeUnjudged()) judged.add(key);
+    expect(judged.size - before).toBeLessThanOrEqual(32);
+    for (let done = before; done < judged.size; done += 1) agenda.judged();
+  }
+  expect(judged.size).toBe(100);
+  expect(agenda.waiting).toBe(0);
+  expect(agenda.take()).toBeUndefined();
 });

@@ -147,6 +147,62 @@ describe('the status after an attempt', () => {
     );
   });
 
+  describe('that a person put back to Pending', () => {
+    const settledOnce: DeliveryStatus = {
+      phase: 'Pending',
+      reason: 'Exhausted',
+      attemptCount: 10,
+      settledAt: '2026-01-01T00:00:00Z',
+    };
+    const filtered = { name: 'oncall', filter: 'false', webhook: { url: 'https://hooks.example.com/x' } };
+
+    it('is due now, and begins a fresh schedule, once', () => {
+      const asked = deliveryOf({ status: settledOnce });
+      expect(dueAt(asked, nowMs)).toBe(0);
+      const after = attemptedStatus(asked, hook, unavailable, record(11), time);
+      expect(after).toMatchObject({ phase: 'Retrying', scheduleStart: 10, settledAt: null });
+      const { settledAt: _gone, ...rest } = { ...settledOnce, ...after };
+      const status = { ...rest, attemptCount: 11, attempts: [] } as DeliveryStatus;
+      expect(dueAt(deliveryOf({ status }), nowMs)).toBe(nowMs + 5_000);
+      const twice = attemptedStatus(deliveryOf({ status }), hook, unavailable, record(12), time);
+      expect(twice).toMatchObject({ phase: 'Retrying', nextAttemptAt: '2026-01-02T03:04:35.250Z' });
+    });
+
+    it('is due now although it was to be tried later', () => {
+      const status: DeliveryStatus = {
+        phase: 'Pending',
+        attemptCount: 3,
+        nextAttemptAt: '2026-01-02T04:00:00.000Z',
+      };
+      expect(dueAt(deliveryOf({ status }), nowMs)).toBe(0);
+    });
+
+    it('is sent whatever its filter or its age says, as when it is redelivered', () => {
+      const skipped: DeliveryStatus = {
+        phase: 'Pending',
+        reason: 'FilterFalse',
+        settledAt: '2026-01-01T00:00:00Z',
+      };
+      const expired = { annotations: { [expiredAnnotation]: 'true' } };
+      const asked = deliveryOf({ status: skipped, spec: { hook: filtered }, metadata: expired });
+      expect(decideStep(asked, deps).do).toBe('send');
+      const { redelivered } = attemptedStatus(asked, hook, unavailable, record(1), time);
+      expect(redelivered).toEqual(expect.any(String));
+    });
+
+    it('is not taken for redelivered once more when that was asked for earlier', () => {
+      const annotated = { annotations: { [redeliverAnnotation]: 'r1' } };
+      const asked = deliveryOf({ metadata: annotated, status: { ...settledOnce, redelivered: 'r1' } });
+      const { redelivered } = attemptedStatus(asked, hook, unavailable, record(11), time);
+      expect(redelivered).toBe('r1');
+    });
+
+    it('is like new when it was never tried nor settled', () => {
+      const fresh = deliveryOf({ status: { phase: 'Pending' }, spec: { hook: filtered } });
+      expect(decideStep(fresh, { ...deps, filter: () => false }).do).toBe('settle');
+    });
+  });
+
   it('settles a redelivered invalid hook again, instead of looking at it for ever', () => {
     const asked = deliveryOf({
       metadata: { annotations: { [redeliverAnnotation]: 'r1' } },

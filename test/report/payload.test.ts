@@ -98,4 +98,16 @@ describe('the payload', () => {
       expect(payload.truncated).toContain('results');
     }
   });
+
+  it('stays within what etcd takes when its characters take six bytes there', () => {
+    const markup = Array.from({ length: 8 }, () => '<&>\u2028'.repeat(5_000));
+    const results = Object.fromEntries(markup.map((value, index) => [`page-${index}`, value]));
+    const payload = payloadOf(taskOf({ status: { results } }), 'Failed');
+    const stored = JSON.stringify(payload).replace(/[<>&\u2028]/g, '\\u0000');
+    expect(stored.length).toBeLessThanOrEqual(768 * 1024);
+    expect(Buffer.byteLength(renderJson(payload))).toBeGreaterThan(100 * 1024);
+    expect(payload.truncated).toContain('results');
+    const plain = { a: 'x'.repeat(32 * 1024), b: 'x'.repeat(32 * 1024) };
+    expect(payloadOf(taskOf({ status: { results: plain } }), 'Failed').truncated).toBeUndefined();
+  });
 });

@@ -143,6 +143,16 @@ describe('Secrets', () => {
     expect(await refusal(withSecret, [secretOf({ [name]: 'v4lue' })])).toMatch(/^retry InvalidHeader: key /);
   });
 
+  it.each(['user-agent', 'User-Agent', 'accept-encoding', 'ce-type', 'CE-ID'])(
+    'may not replace header %s, which is ours',
+    async (name) => {
+      const webhook = { ...withSecret, format: 'cloudevents' } as const;
+      expect(await refusal(webhook, [secretOf({ [name]: 'v4lue' })])).toMatch(
+        /^retry InvalidHeader: key .* names a header that Telos sets itself; remove it$/,
+      );
+    },
+  );
+
   it.each(['a\r\nb', 'a\nb', 'a\0b', 'snow ☃', 'bell \x07'])('may not hold %j', async (value) => {
     const message = await refusal(withSecret, [secretOf({ 'x-a': value })]);
     expect(message).toMatch(/^retry InvalidHeader: key x-a of Secret headers/);

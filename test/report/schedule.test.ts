@@ -36,6 +36,17 @@ describe('the schedule', () => {
   });
 });
 
+describe('a schedule of an operator', () => {
+  it('has one attempt more than waits, unless the hook says how many', () => {
+    const stepsMs = [1_000, 60_000];
+    const delays = (maxAttempts?: number): (number | undefined)[] =>
+      [1, 2, 3, 4].map((attempts) => retryDelayMs({ attempts, maxAttempts, stepsMs, random: 0 }));
+    expect(seconds(delays())).toEqual([1, 60, undefined, undefined]);
+    expect(seconds(delays(4))).toEqual([1, 60, 60, undefined]);
+    expect(seconds(delays(2))).toEqual([1, undefined, undefined, undefined]);
+  });
+});
+
 describe('any schedule', () => {
   it('ends after exactly as many attempts as the hook allows, each wait no shorter than the one before', () => {
     fc.assert(

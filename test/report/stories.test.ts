@@ -384,6 +384,25 @@ describe('a receiver in trouble', () => {
     expect(new Set(receiver.requests.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
   });
 
+  it('is told on a fresh schedule when a person sets the phase of a Delivery back to Pending', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 404 });
+    house.start();
+    await create('fix-7', [{ name: 'a', webhook: { url: receiver.url, retry: { maxAttempts: 2 } } }]);
+    await house.setStatus('fix-7', failed);
+    await house.delivery('a', ({ status }) => status?.attemptCount === 1);
+    house.clock.advance(6_000);
+    const given = await house.delivery('a', settled);
+    const byHand = { status: { phase: 'Pending' } };
+    await house.store.patch('Delivery', keyOf(given), byHand, { subresource: 'status' });
+    await house.delivery('a', ({ status }) => status?.phase === 'Retrying' && status.attemptCount === 3);
+    house.clock.advance(6_000);
+    const again = await house.delivery('a', ({ status }) => status?.attemptCount === 4);
+    expect(again.status).toMatchObject({ phase: 'Failed', reason: 'Exhausted', scheduleStart: 2 });
+    await pass();
+    expect(receiver.requests).toHaveLength(4);
+  });
+
   it('is recovered from when it is back: all that failed since is sent', async () => {
     const receiver = await house.receiver();
     receiver.answer = () => ({ status: 400, body: 'no' });

@@ -1,6 +1,7 @@
 import type { Resource } from '../../api/kinds.ts';
+import { onCompletionAnnotation } from '../../api/names.ts';
 import { keyOf, type ResourceStore } from '../../store/store.ts';
-import { CliError, UsageError } from '../cli-error.ts';
+import { CliError, FaultsError, UsageError } from '../cli-error.ts';
 import { type CommandContext, printLine } from '../command-context.ts';
 import { readTarget } from '../read-resources.ts';
 import { parseSelection, resourceName } from '../resource-argument.ts';
@@ -26,6 +27,8 @@ export async function setMarks(
   if (selection.by === 'kind')
     throw new UsageError('nothing chosen', 'arguments', 'name a resource: KIND/NAME');
   if (changes.size === 0) throw new UsageError('no change given', 'arguments', 'write KEY=VALUE or KEY-');
+  const hooks = marks === 'annotations' ? changes.get(onCompletionAnnotation) : undefined;
+  if (typeof hooks === 'string') await checkHooks(hooks);
   await withStore(context, async (store) => {
     for (const target of selection.targets) {
       const resource = await readTarget(store, target, context);
@@ -33,6 +36,13 @@ export async function setMarks(
       printLine(context, `${resourceName(resource)} ${marks === 'labels' ? 'labeled' : 'annotated'}`);
     }
   });
+}
+
+/** A store takes any text there, and it would fail when the Task has ended. @throws FaultsError */
+async function checkHooks(text: string): Promise<void> {
+  const { annotatedHooksFaults } = await import('../manifest-check.ts');
+  const faults = annotatedHooksFaults(text, ['metadata', 'annotations', onCompletionAnnotation]);
+  if (faults.length > 0) throw new FaultsError(faults.map(({ path, message }) => `${path}: ${message}`));
 }
 
 function parseChange(arg: string): [key: string, value: string | null] {

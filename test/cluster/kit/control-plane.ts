@@ -44,12 +44,15 @@ export function controlPlanePrograms(
 }
 
 /**
- * Starts a control plane of the caller's own, from the programs of a folder.
+ * Starts a control plane of the caller's own, from the programs of a folder; the controllers only if they are wanted.
  * @throws with the end of its log when a component does not become ready.
  */
-export async function startControlPlane(programs: string): Promise<ControlPlane> {
+export async function startControlPlane(
+  programs: string,
+  { controllers = true }: { readonly controllers?: boolean } = {},
+): Promise<ControlPlane> {
   for (let left = tries; ; left -= 1) {
-    const plane = new LocalControlPlane(programs, await Supervisor.start());
+    const plane = new LocalControlPlane(programs, await Supervisor.start(), controllers);
     try {
       await plane.start();
       return plane;
@@ -68,10 +71,10 @@ class LocalControlPlane implements ControlPlane {
   #admin: ClusterClient | undefined;
   #apiServerFlags: readonly string[] = [];
 
-  constructor(programs: string, supervisor: Supervisor) {
+  constructor(programs: string, supervisor: Supervisor, controllers: boolean) {
     this.#programs = programs;
     this.#supervisor = supervisor;
-    this.controllers = controllerNames.every((name) => existsSync(join(programs, name)));
+    this.controllers = controllers && controllerNames.every((name) => existsSync(join(programs, name)));
   }
 
   get kubeconfig(): string {

@@ -1,0 +1,67 @@
+import type { Delivery, DeliveryReason } from '../api/delivery.ts';
+import type { LogFields } from '../base/log.ts';
+import type { RoomDeps } from '../store/room.ts';
+import type { StatusPatch } from './decide-delivery.ts';
+import { laneOf } from './lane.ts';
+
+/** Reasons that stay until somebody changes a Secret. */
+const mendedByPeople: ReadonlySet<DeliveryReason> = new Set([
+  'SecretNotFound',
+  'SecretNotAllowed',
+  'InvalidHeader',
+]);
+
+type NewsDeps = Pick<RoomDeps, 'log' | 'events'>;
+
+/**
+ * Says in the log, and by an Event of its Task where a person has to act, what a status that was just written means:
+ * a first attempt that failed, or the end. What no waiting mends is said at once: 28 hours later is too late to hear
+ * of a missing Secret.
+ */
+export function sayDeliveryNews(delivery: Delivery, status: StatusPatch, deps: NewsDeps): void {
+  if (status.phase === 'Pending') return;
+  if (status.phase === 'Retrying') sayIfFirst(delivery, status, deps);
+  else saySettled(delivery, status, deps);
+}
+
+function sayIfFirst(delivery: Delivery, status: StatusPatch, deps: NewsDeps): void {
+  const { reason, message, attemptCount, nextAttemptAt } = status;
+  if (attemptCount !== 1 || !reason) return;
+  deps.log.info('a first attempt failed; it will be tried again', {
+    ...fieldsOf(delivery),
+    reason,
+    error: message,
+    nextAttemptAt,
+  });
+  if (!mendedByPeople.has(reason)) return;
+  const { hook } = delivery.spec;
+  warn(delivery, 'DeliveryWaits', `hook ${hook.name} cannot be told yet: ${reason}: ${message}`, deps);
+}
+
+function saySettled(delivery: Delivery, { phase, reason, message }: StatusPatch, deps: NewsDeps): void {
+  const fields = { ...fieldsOf(delivery), reason };
+  if (phase !== 'Failed') {
+    deps.log.debug('a Delivery is settled', { ...fields, phase });
+    return;
+  }
+  deps.log.warn('a Delivery failed', { ...fields, error: message });
+  const { hook } = delivery.spec;
+  warn(delivery, 'DeliveryFailed', `hook ${hook.name} was not told: ${reason}: ${message}`, deps);
+}
+
+function warn({ metadata, spec }: Delivery, reason: string, message: string, { events }: NewsDeps): void {
+  const { name, uid } = spec.task;
+  events.record({ kind: 'Task', namespace: metadata.namespace, name, uid }, 'Warning', reason, message);
+}
+
+/** What a log line says of a Delivery: names and the origin, never a path. */
+export function fieldsOf(delivery: Delivery): LogFields {
+  const { metadata, spec } = delivery;
+  return {
+    delivery: metadata.name,
+    namespace: metadata.namespace,
+    task: spec.task.name,
+    hook: spec.hook.name,
+    origin: laneOf(delivery),
+  };
+}

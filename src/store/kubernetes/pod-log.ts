@@ -1,6 +1,7 @@
 import { toError } from '../../base/errors.ts';
 import { StoreError } from '../errors.ts';
-import type { Key } from '../store.ts';
+import { invalidFaults } from '../refusals.ts';
+import { type Key, keyText } from '../store.ts';
 import { type Query, withQuery } from './query.ts';
 import { refusedResource } from './status-errors.ts';
 import type { ApiRequest, Transport } from './transport.ts';
@@ -56,6 +57,8 @@ async function open(
 ): Promise<AsyncIterable<Uint8Array>> {
   const place = `/api/v1/namespaces/${encodeURIComponent(pod.namespace)}/pods/${encodeURIComponent(pod.name)}/log`;
   const stream = await transport.stream({ method: 'GET', path: withQuery(place, query), ...how });
+  if ('answer' in stream && stream.answer.status === 204)
+    throw invalidFaults(`Pod ${keyText(pod)}`, [{ path: '', message: 'it has no node yet' }]);
   if ('answer' in stream) throw refusedResource(stream.answer, { kind: 'Pod', key: pod }, transport.name);
   return stream.chunks;
 }

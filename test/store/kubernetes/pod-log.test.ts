@@ -31,6 +31,7 @@ describe('the log of a Pod', () => {
 
   test.each([
     [404, 'NotFound', 'pods "p" not found'],
+    [204, 'Invalid', ''],
     [400, 'Invalid', 'container "c" in pod "p" is waiting to start: ContainerCreating'],
     [500, 'Unavailable', 'Get "https://node:10250": dial tcp: i/o timeout'],
   ] as const)('that is refused with %i is %s', async (code, error, message) => {

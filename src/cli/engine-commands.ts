@@ -125,7 +125,10 @@ function addOutboxFlags(command: Command): Command {
       ).argParser(retryWaitsMs),
     )
     .addOption(
-      new Option('--max-in-flight <count>', 'attempts under way at once (default: 256)').argParser(count),
+      new Option(
+        '--max-in-flight <count>',
+        'attempts under way at once, in each shard (default: 256)',
+      ).argParser(count),
     )
     .addOption(
       new Option('--max-in-flight-per-origin <count>', 'of them to one origin (default: 16)').argParser(

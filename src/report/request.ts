@@ -170,16 +170,20 @@ async function targetOf(
   return { ...parsed, version: versionOf(secret) };
 }
 
+/** Scheme and authority of a URL as somebody wrote it. */
+const origin = /^\s*[a-z][a-z0-9+.-]*:[/\\]*[^/\\?#]*/i;
+
 /**
- * What an echo may not show of a URL: all of one that is a credential, its path and query, and each long part of
- * them; of one that stands in the hook itself, the parts that are long enough to be tokens.
+ * What may not be shown of a URL: of one that is a credential everything behind its origin, as it was written and as it
+ * is sent, and each long part of that; of one that stands in the hook itself, the parts that are long enough to be
+ * tokens. Where it leads is no secret: who has to mend it must see that.
  */
 function tellingPartsOf({ text, target, version }: Target): string[] {
-  const { href, pathname, search } = target;
+  const { pathname, search, username, password } = target;
   const parts = `${pathname}${search}`.split(/[/?&=]/);
   if (version === undefined) return parts.filter((part) => part.length >= 16);
-  const whole = [text, href, `${pathname}${search}`, pathname].filter((part) => part !== '/');
-  return [...whole, ...parts.filter((part) => part.length >= 8)];
+  const whole = [text.replace(origin, ''), `${pathname}${search}`, pathname].filter((part) => part !== '/');
+  return [...whole, username, password, ...parts.filter((part) => part.length >= 8)];
 }
 
 function parseTarget(text: string): { text: string; target: URL } {

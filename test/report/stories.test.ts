@@ -609,6 +609,30 @@ describe('Secrets', () => {
     expect(kept).not.toContain('c4n4ry');
   });
 
+  it('that are URLs do not hide where it could not connect, nor the remedy', async () => {
+    const url = 'https://chat.payments.svc.cluster.local/services/T0c4n4ry/B0c4n4ry';
+    await house.store.create<'Secret'>({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'chat', namespace: 'default' },
+      stringData: { url },
+    } as never);
+    const { stop } = house.start();
+    await create('fix-7', [
+      { name: 'a', webhook: { urlFrom: { secretKeyRef: { name: 'chat', key: 'url' } } } },
+    ]);
+    await house.setStatus('fix-7', failed);
+    const refused = await house.delivery('a', settled);
+    expect(refused.status).toMatchObject({
+      reason: 'Blocked',
+      message: expect.stringMatching(
+        /chat\.payments\.svc\.cluster\.local is a local name .*--egress-allow chat\.payments\.svc\.cluster\.local/,
+      ),
+    });
+    expect(JSON.stringify(refused.status)).not.toContain('c4n4ry');
+    await stop();
+  });
+
   it('that are missing are waited for, and asked for at once', async () => {
     const receiver = await house.receiver();
     const { stop } = house.start();

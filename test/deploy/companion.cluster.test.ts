@@ -178,6 +178,15 @@ describe.skipIf(programs === undefined)('Telos installed beside Kelos on an empt
     const task = await plane.admin.get<AnyObject>(tasks, { namespace: 'team', name: 'nightly' });
     expect(task.metadata.annotations).toMatchObject({ 'kelos.dev/webhook-report-phase': 'Succeeded' });
     expect(task.metadata.finalizers ?? []).toEqual([]);
+
+    // Kelos serves two versions of the same Tasks.
+    const older = taskYaml('older', `${receiver.origin}/older`).replace('v1alpha2', 'v1alpha1');
+    expect(older).toContain('kelos.dev/v1alpha1');
+    await kubectl(plane, ['apply', '-n', 'team', '-f', '-'], older);
+    await succeed('team', 'older');
+    await receiver.received(3);
+    expect(receiver.requests[2]?.path).toBe('/older');
+    await settled('team', 'older', 1);
     expect(engine.log.filter((line) => /forbidden|403/i.test(line))).toEqual([]);
   });
 

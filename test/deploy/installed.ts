@@ -103,9 +103,9 @@ export async function install(plane: ControlPlane, printed: string): Promise<Ins
   };
 }
 
-/** Removes what will be old in eight days, as the engine looks for each hour, with the rights of the installation. */
+/** Removes what will just have become old in seven and a half days, as the engine looks for each hour, with the rights of the installation. */
 export async function startSweep({ env, args }: Installed): Promise<{ stop(): Promise<void> }> {
-  const clock = new ManualClock(Date.now() + 8 * 24 * 3_600_000);
+  const clock = new ManualClock(Date.now() + 7.5 * 24 * 3_600_000);
   const log = silentLogger;
   const store = await openKubernetesStore({ context: undefined, env, clock: systemClock, log });
   const watched = args.flatMap((arg) => /^--watch-namespace=(.*)$/.exec(arg)?.[1] ?? []);

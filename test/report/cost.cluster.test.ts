@@ -158,7 +158,7 @@ describeOnCluster('what Deliveries cost an API server and its etcd', () => {
       store.patch('Delivery', { namespace, name }, { status: { phase } }, { subresource: 'status' });
     await Promise.all([...names, 'failed', 'waiting'].map((name) => store.create(draft(name))));
     await Promise.all([...names.map((name) => settle(name, 'Delivered')), settle('failed', 'Failed')]);
-    const clock = new ManualClock(Date.now() + 8 * 24 * 3_600_000);
+    const clock = new ManualClock(Date.now() + 7.5 * 24 * 3_600_000);
     const ended = new AbortController();
     let swept: Promise<void> | undefined;
     const removed = new Promise<unknown>((resolve) => {

@@ -1,7 +1,12 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, type Dispatcher } from 'undici';
 import { parseAllDocuments } from 'yaml';
 import type { AnyObject, KubeObject, WatchEvent } from './kube-object.ts';
 import { type Connection, readKubeconfig } from './kubeconfig.ts';
+
+/** Tries of a request that meets an API server which is busy, or starting; and milliseconds between them. */
+const maxTries = 20;
+const busyPauseMs = 250;
 
 /** The API server said no. */
 export class ClusterError extends Error {
@@ -48,7 +53,8 @@ interface List<T> {
 }
 
 /**
- * What the tests do to a cluster. It is not the client under test: it knows no retries and no caches.
+ * What the tests do to a cluster. It is not the client under test: it knows no caches, and
+ * tries again only what an API server refuses for being busy.
  *
  * A collection is written as the API has it: `v1/pods`, `batch/v1/jobs`, `kelos.dev/v1alpha2/tasks`.
  */
@@ -283,7 +289,7 @@ export class ClusterClient {
       if (value !== undefined) parameters.set(name, String(value));
     }
     const search = parameters.toString();
-    const response = await this.#agent.request({
+    const request = {
       origin: server,
       path: search === '' ? target : `${target}?${search}`,
       method,
@@ -294,9 +300,15 @@ export class ClusterClient {
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       ...(signal && { signal }),
-    });
-    if (response.statusCode < 300) return response;
-    throw answerError(response.statusCode, await response.body.text());
+    };
+    for (let tries = 1; ; tries += 1) {
+      const response = await this.#agent.request(request);
+      if (response.statusCode < 300) return response;
+      const text = await response.body.text();
+      // Too busy, or its storage is not ready yet: nothing was done.
+      if (response.statusCode !== 429 || tries === maxTries) throw answerError(response.statusCode, text);
+      await delay(busyPauseMs, undefined, { ...(signal && { signal }) });
+    }
   }
 }
 

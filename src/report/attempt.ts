@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import { clampUtf8, escapeControls } from '../base/text.ts';
 import { parseUrl } from '../base/url.ts';
-import type { EgressGuard, SendOutcome } from '../egress/guard.ts';
+import type { EgressGuard, SendOutcome, SendTimings } from '../egress/guard.ts';
 import { StoreError } from '../store/errors.ts';
 import type { Tenure } from '../store/shards/tenure.ts';
 import { laneOfUrl } from './lane.ts';
@@ -112,11 +112,7 @@ function recordOf(number: number, at: string, verdict: Verdict): Attempt {
 }
 
 function evidence(outcome: SendOutcome, secretValues: readonly string[]): Partial<Attempt> {
-  const { durationMs, dnsMs, connectMs, tlsMs, firstByteMs } = outcome.timings;
-  const times = { durationMs, dnsMs, connectMs, tlsMs, firstByteMs };
-  const whole = Object.fromEntries(
-    Object.entries(times).flatMap(([name, ms]) => (ms === undefined ? [] : [[name, Math.round(ms)]])),
-  );
+  const whole = wholeMs(outcome.timings);
   if (outcome.kind === 'refused') return whole;
   if (outcome.kind === 'failed')
     return outcome.address === undefined ? whole : { ...whole, address: outcome.address };
@@ -127,6 +123,16 @@ function evidence(outcome: SendOutcome, secretValues: readonly string[]): Partia
     address: outcome.address,
     ...(answer === '' ? {} : { answer }),
   };
+}
+
+/** The times that were taken, in whole milliseconds. */
+function wholeMs(timings: SendTimings): Partial<Attempt> {
+  const whole: Partial<Attempt> = { durationMs: Math.round(timings.durationMs) };
+  for (const part of ['dnsMs', 'connectMs', 'tlsMs', 'firstByteMs'] as const) {
+    const ms = timings[part];
+    if (ms !== undefined) whole[part] = Math.round(ms);
+  }
+  return whole;
 }
 
 /** What outlives a restart of an origin's wish to be left alone. */

@@ -112,6 +112,8 @@ export class Dispatcher {
   readonly #known = new Map<string, number>();
   #running = false;
   readonly #lastWrites = new AbortController();
+  /** One for all attempts: making a signal costs more than building a request. */
+  readonly #never = new AbortController().signal;
   #idle: (() => void) | undefined;
 
   constructor(
@@ -122,8 +124,8 @@ export class Dispatcher {
     firstSight: FirstSight,
   ) {
     this.#deps = deps;
-    // Every status that waits to be written listens to it.
-    setMaxListeners(0, this.#lastWrites.signal);
+    // Every status that waits to be written, and every attempt, listens to one of them.
+    setMaxListeners(0, this.#lastWrites.signal, this.#never);
     deps.tenure?.signal.addEventListener('abort', () => this.#lastWrites.abort(), { once: true });
     this.#settings = settings;
     this.#attempts = attempts;
@@ -394,7 +396,7 @@ export class Dispatcher {
     const { metadata } = delivery;
     const number = nextNumber(delivery);
     // Shutting down lets attempts end: their own timeout bounds them. Not so where another takes over.
-    const signal = this.#deps.tenure?.signal ?? new AbortController().signal;
+    const signal = this.#deps.tenure?.signal ?? this.#never;
     let beganAt = this.#deps.clock.monotonic();
     const result = await makeAttempt(
       messageOf(delivery, hook),

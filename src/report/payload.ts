@@ -56,8 +56,14 @@ export function payloadOf(task: Task, phase: TerminalPhase): Payload {
     results: clampResults(results, clamp),
     truncated: cut.length > 0 ? cut : undefined,
   };
+  if (isSmall(payload)) return payload;
   const fitting = fitPayload(payload, maxBodyBytes);
   return isStorable(fitting) ? fitting : fitPayload(payload, maxStoredBytes / growth);
+}
+
+/** Whether it is within all bounds whatever its characters take: true of nearly every payload, and found out quickly. */
+function isSmall(payload: Payload): boolean {
+  return JSON.stringify(payload).length * growth <= Math.min(maxBodyBytes, maxStoredBytes);
 }
 
 /** Whether it stays within bounds where the API server writes `<` as `\u003c`. */

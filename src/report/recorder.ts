@@ -40,6 +40,12 @@ export interface RecorderSettings {
   readonly lateOutputsMs: number;
 }
 
+/**
+ * How many Tasks may be recorded at once: enough to fill a transaction. More of them would push the writes of the
+ * dispatcher to the back, and what is recorded far ahead of its turn to be sent has to be read again then.
+ */
+const concurrency = 64;
+
 /** A delay from which on a failing Task gets an Event and a condition: it is not a hiccup. */
 const sayAfterMs = 5_000;
 
@@ -88,7 +94,7 @@ export class Recorder {
     this.#queue = new Workqueue({
       reconcile: (key) => this.#reconcile(key),
       clock: deps.clock,
-      concurrency: 256,
+      concurrency,
       onError: (key, error, backoffMs) => this.#onError(key, error, backoffMs),
     });
     this.#informer = deps.informers.of('Task');

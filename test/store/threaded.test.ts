@@ -56,7 +56,7 @@ describe('a store in a thread of its own', () => {
       program,
       `import { parentPort } from 'node:worker_threads';
 parentPort.on('message', () => process.exit(3));
-parentPort.postMessage([{ is: 'opened', path: 'x.db' }]);
+parentPort.postMessage({ states: [], replies: [{ is: 'opened', path: 'x.db' }] });
 `,
     );
     const store = await open(program);
@@ -76,7 +76,7 @@ parentPort.postMessage([{ is: 'opened', path: 'x.db' }]);
       program,
       `import { parentPort } from 'node:worker_threads';
 parentPort.on('message', (requests) => requests.some(({ call }) => call === 'close') && process.exit(4));
-parentPort.postMessage([{ is: 'opened', path: 'x.db' }]);
+parentPort.postMessage({ states: [], replies: [{ is: 'opened', path: 'x.db' }] });
 `,
     );
     const store = await open(program);

@@ -45,8 +45,8 @@ export interface WatchQuery {
   readonly from: number;
 }
 
-export type FileEvent =
-  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly state: State }
+export type FileEvent<S = State> =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly state: S }
   | { readonly type: 'BOOKMARK'; readonly version: number };
 
 /**

@@ -11,7 +11,7 @@ import type { Tables } from './tables.ts';
 const pollMs = 30;
 /** How often a watcher without events is told how far the store is. */
 const bookmarkMs = 60_000;
-/** Recent changes kept in memory for watchers: this many, and about this many UTF-16 units of JSON. */
+/** Changes kept in memory for watchers that have yet to take them: this many, and about this many UTF-16 units of JSON. */
 const maxRecent = 1024;
 const maxRecentSize = 16_000_000;
 /** Changes that a watcher takes from the feed at a time. */
@@ -105,6 +105,7 @@ export class WatchFeed {
       const last = revisions.at(-1);
       if (last !== undefined) {
         watcher.cursor = last.rv;
+        this.#trim();
         const events = revisions.flatMap((revision) => toEvent(revision, query) ?? []);
         if (events.length > 0) yield events;
       } else if (watcher.cursor < this.#seen) {
@@ -225,10 +226,14 @@ export class WatchFeed {
     this.#trim();
   }
 
+  /** Drops what every watcher that reads here has taken: what lives on for nobody costs more than all the rest. */
   #trim(): void {
-    if (this.#recent.length <= maxRecent && this.#recentSize <= maxRecentSize) return;
+    let taken = this.#seen;
+    for (const { cursor } of this.#watchers) if (cursor >= this.#trimmed) taken = Math.min(taken, cursor);
+    const isTooMuch = this.#recent.length > maxRecent || this.#recentSize > maxRecentSize;
     // Half at a time, so that the cost of moving the rest up is shared by many changes.
-    const gone = this.#recent.splice(0, Math.ceil(this.#recent.length / 2));
+    const half = isTooMuch ? Math.ceil(this.#recent.length / 2) : 0;
+    const gone = this.#recent.splice(0, Math.max(firstAfter(this.#recent, taken), half));
     for (const revision of gone) this.#recentSize -= revision.size;
     this.#trimmed = gone.at(-1)?.rv ?? this.#trimmed;
   }

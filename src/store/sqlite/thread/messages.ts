@@ -17,7 +17,13 @@ export type Request =
       readonly limit: number;
       readonly from: ListPosition | undefined;
     }
-  | { readonly id: number; readonly call: 'write'; readonly write: Write }
+  | {
+      readonly id: number;
+      readonly call: 'write';
+      readonly write: Write;
+      /** Whether it may be given up: what makes that possible costs more than the rest of a request. */
+      readonly isRevocable: boolean;
+    }
   | { readonly id: number; readonly call: 'watch'; readonly query: WatchQuery }
   | { readonly id: number; readonly call: 'ping' | 'close' }
   /** The caller of `id` no longer wants it: ends a watch and a list, withdraws a write whose turn has not come. */
@@ -27,20 +33,30 @@ export type Request =
   /** Events of watch `id` of this size together were consumed. */
   | { readonly id: number; readonly call: 'consumed'; readonly size: number };
 
-/** What the thread says. `id` is that of the request. */
-export type Reply =
+/** What the thread says. `id` is that of the request, `S` what stands for a state. */
+export type Reply<S = State> =
   | { readonly id: number; readonly is: 'done' }
-  | { readonly id: number; readonly is: 'state'; readonly state: StateText | undefined }
+  | { readonly id: number; readonly is: 'state'; readonly state: S | undefined }
   | {
       readonly id: number;
       readonly is: 'page';
-      readonly items: readonly StateText[];
+      readonly items: readonly S[];
       readonly version: number;
       readonly next: ListPosition | undefined;
     }
-  | { readonly id: number; readonly is: 'events'; readonly events: readonly EventText[] }
+  | { readonly id: number; readonly is: 'events'; readonly events: readonly FileEvent<S>[] }
   | { readonly id: number; readonly is: 'failed'; readonly failure: Failure }
   | LogLine;
+
+/**
+ * What the thread says in one go. A state that several replies speak of, such as the answer to a write and the event
+ * about it, travels once, and is one and the same on the other side, so that it is parsed once: replies name states
+ * by their place in `states`.
+ */
+export interface Parcel {
+  readonly states: readonly StateText[];
+  readonly replies: readonly (Reply<number> | Opening)[];
+}
 
 /** What the thread says before it takes requests. */
 export type Opening =
@@ -61,12 +77,8 @@ export interface StateText {
   readonly json: string;
 }
 
-export type EventText =
-  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly state: StateText }
-  | { readonly type: 'BOOKMARK'; readonly version: number };
-
 /** What events take up on their way, in UTF-16 units, roughly. */
-export function sizeOf(events: readonly EventText[]): number {
+export function sizeOf(events: readonly FileEvent[]): number {
   return events.reduce(
     (sum, event) => sum + 100 + (event.type === 'BOOKMARK' ? 0 : event.state.json.length),
     0,
@@ -79,12 +91,23 @@ export interface Failure {
   readonly faults: readonly Fault[];
 }
 
-export function stateText({ rv, json }: State): StateText {
-  return { rv, json };
-}
-
-export function eventText(event: FileEvent): EventText {
-  return event.type === 'BOOKMARK' ? event : { type: event.type, state: stateText(event.state) };
+/** The same reply with other stand-ins for its states. */
+export function withStates<A, B>(reply: Reply<A>, standIn: (state: A) => B): Reply<B> {
+  switch (reply.is) {
+    case 'state':
+      return { ...reply, state: reply.state === undefined ? undefined : standIn(reply.state) };
+    case 'page':
+      return { ...reply, items: reply.items.map(standIn) };
+    case 'events':
+      return {
+        ...reply,
+        events: reply.events.map((event) =>
+          event.type === 'BOOKMARK' ? event : { type: event.type, state: standIn(event.state) },
+        ),
+      };
+    default:
+      return reply;
+  }
 }
 
 export function failureOf(error: Error): Failure {

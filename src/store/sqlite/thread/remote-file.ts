@@ -6,8 +6,7 @@ import type { Key } from '../../store.ts';
 import type { ListPosition, ListQuery } from '../list-reader.ts';
 import type { FileEvent, ResourceFile, StatePage, WatchQuery, Write } from '../resource-file.ts';
 import { State } from '../state.ts';
-import { StateCache } from '../state-cache.ts';
-import { type EventText, errorOf, type Reply, type Request, type StateText, sizeOf } from './messages.ts';
+import { errorOf, type Parcel, type Reply, type Request, sizeOf, withStates } from './messages.ts';
 
 /** What waits for the replies to one request. */
 interface Caller {
@@ -23,8 +22,6 @@ export class RemoteFile implements ResourceFile {
   readonly #worker: Worker;
   readonly #log: Logger;
   readonly #callers = new Map<number, Caller>();
-  /** States that an answer to a write or the event about it has brought, until the other one has too. */
-  readonly #states = new StateCache(1_000_000);
   #outbox: Request[] = [];
   #lastId = 0;
   #lost: Error | undefined;
@@ -34,9 +31,7 @@ export class RemoteFile implements ResourceFile {
     this.path = path;
     this.#worker = worker;
     this.#log = deps.log;
-    worker.on('message', (replies: readonly Reply[]) => {
-      for (const reply of replies) this.#take(reply);
-    });
+    worker.on('message', (parcel: Parcel) => this.#unpack(parcel));
     const onEnd = (why: string): void => {
       if (this.#lost !== undefined) return;
       const error = new StoreError(
@@ -54,9 +49,7 @@ export class RemoteFile implements ResourceFile {
 
   async get(kind: Kind, { namespace, name }: Key): Promise<State | undefined> {
     const reply = await this.#ask({ call: 'get', kind, key: { namespace, name } });
-    if (reply.is !== 'state' || reply.state === undefined) return undefined;
-    const { rv, json } = reply.state;
-    return this.#states.get(rv) ?? new State(rv, json);
+    return reply.is === 'state' ? reply.state : undefined;
   }
 
   async list(
@@ -67,16 +60,13 @@ export class RemoteFile implements ResourceFile {
   ): Promise<StatePage> {
     const reply = await this.#ask({ call: 'list', query, limit, from }, signal);
     if (reply.is !== 'page') throw unexpected(reply);
-    const { items, version, next } = reply;
-    return { items: items.map(({ rv, json }) => this.#states.get(rv) ?? new State(rv, json)), version, next };
+    return reply;
   }
 
   async write(write: Write, signal: AbortSignal | undefined): Promise<State> {
-    const reply = await this.#ask({ call: 'write', write }, signal);
+    const reply = await this.#ask({ call: 'write', write, isRevocable: signal !== undefined }, signal);
     if (reply.is !== 'state' || reply.state === undefined) throw unexpected(reply);
-    // What a dry run answers is no state of any version.
-    if (write.verb !== 'delete' && write.dryRun === true) return new State(reply.state.rv, reply.state.json);
-    return this.#stateOf(reply.state);
+    return reply.state;
   }
 
   async *watch(query: WatchQuery, signal: AbortSignal): AsyncGenerator<readonly FileEvent[], void> {
@@ -89,9 +79,9 @@ export class RemoteFile implements ResourceFile {
     };
     signal.addEventListener('abort', giveUp, { once: true });
     try {
-      for (let texts = await inbox.next(); texts !== undefined; texts = await inbox.next()) {
-        yield texts.map((text) => this.#eventOf(text));
-        this.#post({ id, call: 'consumed', size: sizeOf(texts) });
+      for (let events = await inbox.next(); events !== undefined; events = await inbox.next()) {
+        yield events;
+        this.#post({ id, call: 'consumed', size: sizeOf(events) });
       }
     } finally {
       signal.removeEventListener('abort', giveUp);
@@ -162,6 +152,17 @@ export class RemoteFile implements ResourceFile {
     this.#worker.postMessage(requests);
   }
 
+  #unpack({ states: texts, replies }: Parcel): void {
+    const states = texts.map(({ rv, json }) => new State(rv, json));
+    const stateAt = (place: number): State => {
+      const state = states[place];
+      if (state === undefined) throw new Error("the store's thread speaks of a state that it did not send");
+      return state;
+    };
+    for (const reply of replies)
+      if (reply.is !== 'opened' && reply.is !== 'not-opened') this.#take(withStates(reply, stateAt));
+  }
+
   #take(reply: Reply): void {
     if (reply.is === 'log') {
       this.#log[reply.level](reply.message, reply.fields);
@@ -185,30 +186,11 @@ export class RemoteFile implements ResourceFile {
     this.#callers.clear();
     for (const caller of callers) caller.onFailure(error);
   }
-
-  /** The same state for an answer and for the event about it, so that it is parsed once. */
-  #stateOf({ rv, json }: StateText): State {
-    const known = this.#states.get(rv);
-    if (known !== undefined) {
-      this.#states.drop(rv);
-      return known;
-    }
-    const state = new State(rv, json);
-    this.#states.put(state);
-    return state;
-  }
-
-  #eventOf(text: EventText): FileEvent {
-    if (text.type === 'BOOKMARK') return text;
-    const { type, state } = text;
-    // What left a selection is shown as it was before, with the version of the change: not that version's state.
-    return { type, state: type === 'DELETED' ? new State(state.rv, state.json) : this.#stateOf(state) };
-  }
 }
 
 /** What came of a watch and was not consumed yet. */
 class Inbox implements Caller {
-  readonly #batches: (readonly EventText[])[] = [];
+  readonly #batches: (readonly FileEvent[])[] = [];
   #failure: Error | undefined;
   #isOver = false;
   #wake: (() => void) | undefined;
@@ -235,7 +217,7 @@ class Inbox implements Caller {
   }
 
   /** The next events; undefined at the end. @throws what the watch failed with */
-  async next(): Promise<readonly EventText[] | undefined> {
+  async next(): Promise<readonly FileEvent[] | undefined> {
     while (this.#batches.length === 0 && !this.#isOver)
       await new Promise<void>((resolve) => (this.#wake = resolve));
     const batch = this.#batches.shift();

@@ -4,14 +4,16 @@ import { toError } from '../../../base/errors.ts';
 import type { LogFields, Logger } from '../../../base/log.ts';
 import { openLocalFile } from '../local-file.ts';
 import type { ResourceFile } from '../resource-file.ts';
+import type { State } from '../state.ts';
 import {
-  eventText,
   failureOf,
   type Opening,
+  type Parcel,
   type Reply,
   type Request,
+  type StateText,
   sizeOf,
-  stateText,
+  withStates,
 } from './messages.ts';
 
 /**
@@ -53,9 +55,7 @@ class FileHost {
     } else if (request.call === 'cannot-be-read') {
       this.#file.cannotBeRead(request.rv);
     } else {
-      const call: UnderWay = { giveUp: new AbortController(), unconsumed: 0, resume: undefined };
-      this.#underWay.set(id, call);
-      void this.#answer(request, call)
+      void this.#answer(request)
         .catch((thrown: unknown): Reply => ({ id, is: 'failed', failure: failureOf(toError(thrown)) }))
         .then((reply) => {
           this.#underWay.delete(id);
@@ -66,31 +66,31 @@ class FileHost {
 
   async #answer(
     request: Exclude<Request, { call: 'give-up' | 'consumed' | 'cannot-be-read' }>,
-    call: UnderWay,
   ): Promise<Reply> {
     const { id } = request;
-    const { signal } = call.giveUp;
     switch (request.call) {
-      case 'get': {
-        const state = await this.#file.get(request.kind, request.key);
-        return { id, is: 'state', state: state && stateText(state) };
-      }
+      case 'get':
+        return { id, is: 'state', state: await this.#file.get(request.kind, request.key) };
       case 'list': {
+        const { signal } = this.#revocable(id).giveUp;
         const page = await this.#file.list(request.query, request.limit, request.from, signal);
-        const { version, next } = page;
-        return { id, is: 'page', items: page.items.map(stateText), version, next };
+        return { id, is: 'page', ...page };
       }
-      case 'write':
-        return { id, is: 'state', state: stateText(await this.#file.write(request.write, signal)) };
-      case 'watch':
+      case 'write': {
+        const signal = request.isRevocable ? this.#revocable(id).giveUp.signal : undefined;
+        return { id, is: 'state', state: await this.#file.write(request.write, signal) };
+      }
+      case 'watch': {
+        const call = this.#revocable(id);
+        const { signal } = call.giveUp;
         for await (const events of this.#file.watch(request.query, signal)) {
-          const texts = events.map(eventText);
-          this.#outbox.post({ id, is: 'events', events: texts });
-          call.unconsumed += sizeOf(texts);
+          this.#outbox.post({ id, is: 'events', events });
+          call.unconsumed += sizeOf(events);
           while (call.unconsumed > maxUnconsumed && !signal.aborted)
             await new Promise<void>((resolve) => (call.resume = resolve));
         }
         return { id, is: 'done' };
+      }
       case 'ping':
         await this.#file.ping();
         return { id, is: 'done' };
@@ -99,27 +99,47 @@ class FileHost {
         return { id, is: 'done' };
     }
   }
+
+  #revocable(id: number): UnderWay {
+    const call: UnderWay = { giveUp: new AbortController(), unconsumed: 0, resume: undefined };
+    this.#underWay.set(id, call);
+    return call;
+  }
 }
 
 /** What is to be said, handed over once in a turn of the event loop: handing over costs, whatever the size. */
 class Outbox {
   readonly #port: MessagePort;
-  #replies: (Reply | Opening)[] = [];
+  #replies: (Reply<number> | Opening)[] = [];
+  #states: StateText[] = [];
+  readonly #places = new Map<State, number>();
 
   constructor(port: MessagePort) {
     this.#port = port;
   }
 
   post(reply: Reply | Opening): void {
-    this.#replies.push(reply);
-    // What settles with one commit settles in one go of microtasks, all of it before this one.
-    if (this.#replies.length === 1) queueMicrotask(() => this.#flush());
+    // Behind all microtasks: what settles with one commit, and the events about it, leaves together.
+    if (this.#replies.length === 0) process.nextTick(() => this.#flush());
+    this.#replies.push('id' in reply ? withStates(reply, (state) => this.#place(state)) : reply);
+  }
+
+  #place(state: State): number {
+    let place = this.#places.get(state);
+    if (place === undefined) {
+      const { rv, json } = state;
+      place = this.#states.push({ rv, json }) - 1;
+      this.#places.set(state, place);
+    }
+    return place;
   }
 
   #flush(): void {
-    const replies = this.#replies;
+    const parcel: Parcel = { states: this.#states, replies: this.#replies };
+    this.#states = [];
     this.#replies = [];
-    this.#port.postMessage(replies);
+    this.#places.clear();
+    this.#port.postMessage(parcel);
   }
 }
 

@@ -3,7 +3,7 @@ import type { Logger } from '../../../base/log.ts';
 import { StoreError } from '../../errors.ts';
 import type { ResourceStore } from '../../store.ts';
 import { SqliteStore } from '../sqlite-store.ts';
-import { errorOf, type Opening } from './messages.ts';
+import { errorOf, type Parcel } from './messages.ts';
 import { RemoteFile } from './remote-file.ts';
 
 export interface ThreadedStoreOptions {
@@ -40,12 +40,10 @@ function opened(worker: Worker, { path, log }: ThreadedStoreOptions): Promise<st
     const onError = (error: Error): void => fail(error.message);
     const onExit = (code: number): void => fail(`exit code ${code}`);
     worker.once('error', onError).once('exit', onExit);
-    const onMessage = (openings: readonly Opening[]): void => {
-      for (const opening of openings) {
-        if (opening.is === 'log') {
-          log[opening.level](opening.message, opening.fields);
-          continue;
-        }
+    const onMessage = ({ replies }: Parcel): void => {
+      for (const opening of replies) {
+        if (opening.is === 'log') log[opening.level](opening.message, opening.fields);
+        if (opening.is !== 'opened' && opening.is !== 'not-opened') continue;
         worker.off('error', onError).off('exit', onExit).off('message', onMessage);
         if (opening.is === 'opened') resolve(opening.path);
         else reject(errorOf(opening.failure));

@@ -6,7 +6,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFin
 import { describeOnCluster, sharedCluster } from '../cluster/kit/cluster.ts';
 import { ClusterClient } from '../cluster/kit/cluster-client.ts';
 import type { KubeObject } from '../cluster/kit/kube-object.ts';
+import { readKubeconfig } from '../cluster/kit/kubeconfig.ts';
 import { installDefinitions, kubeconfigAs } from '../store/kubernetes/cluster-store.ts';
+import { startCuttingProxy } from '../store/kubernetes/cutting-proxy.ts';
 import { type TelosOptions, telos } from '../support/telos-program.ts';
 
 describeOnCluster('the commands on a Kubernetes cluster', () => {
@@ -150,14 +152,59 @@ describeOnCluster('the commands on a Kubernetes cluster', () => {
       });
     });
 
-    test('says so when there is none, or none any more', async () => {
-      expect((await run(['logs', 'a'])).stderr).toBe(
-        'error: there is no log: task/a (Pending): wait for it with -f\n',
+    test('says what there is instead of a log: no Pod, one that has not begun, one that is gone', async () => {
+      const said = async (...flags: string[]): Promise<string> => (await run(['logs', 'a', ...flags])).stderr;
+      expect(await said()).toBe(
+        'error: there is no Pod yet, and so no log: task/a (Pending): wait for it with -f\n',
+      );
+      const spec = {
+        nodeSelector: { none: 'such' },
+        containers: [{ name: 'kelos-agent', image: 'busybox' }],
+      };
+      await admin.create('v1/pods', { metadata: { namespace, name: 'p' }, spec } as KubeObject);
+      await says({ phase: 'Pending', podName: 'p' });
+      expect(await said()).toBe(
+        'error: Pod p has printed nothing (it has no node yet): task/a (Pending): wait for it with -f\n',
       );
       await says({ phase: 'Failed', podName: 'gone' });
-      expect((await run(['logs', 'a', '-f'])).stderr).toBe(
-        'error: there is no log: task/a (Failed): its Pod gone is gone, or never began: see telos describe task/a\n',
-      );
+      for (const flags of [[], ['-f']])
+        expect(await said(...flags)).toBe(
+          'error: Pod gone is gone, and its log with it: task/a (Failed): look where the logs of the cluster are collected\n',
+        );
+    });
+
+    test('follows past connections that break and streams that end early, each byte once', async (context) => {
+      if (!sharedCluster().standIn) context.skip();
+      const folder = await mkdtemp(join(tmpdir(), 'telos-logs-'));
+      onTestFinished(() => rm(folder, { recursive: true }));
+      const gate = join(folder, 'gate');
+      execFileSync('mkfifo', [gate]);
+      const proxy = await startCuttingProxy(readKubeconfig(sharedCluster().kubeconfig).server);
+      onTestFinished(() => proxy.close());
+      const { file, remove } = await kubeconfigAs(sharedCluster().kubeconfig, { server: proxy.url });
+      onTestFinished(remove);
+      await pod('p', `echo one; printf tw; cat ${gate}; cat ${gate}`);
+      await says({ phase: 'Running', podName: 'p' });
+      let step = 0;
+      const followed = await telos(['logs', 'a', '-f', '--store', 'kubernetes', '-n', namespace], {
+        env: { KUBECONFIG: file },
+        onOutput: (output) => {
+          if (step === 0 && output === 'one\n') {
+            step = 1;
+            proxy.cut();
+            void writeFile(gate, 'o\nthree\n');
+          }
+          if (step === 1 && output === 'one\ntwo\nthree\n') {
+            step = 2;
+            proxy.cut();
+            void writeFile(gate, 'four')
+              .then(() => phase('p', 'Succeeded'))
+              .then(() => says({ phase: 'Succeeded', podName: 'p' }));
+          }
+        },
+      });
+      expect(followed).toMatchObject({ exitCode: 0, stdout: 'one\ntwo\nthree\nfour' });
+      expect(followed.stderr).toMatch(/the log of Pod p broke off/);
     });
   });
 });

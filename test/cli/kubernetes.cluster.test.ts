@@ -7,6 +7,7 @@ import { describeOnCluster, sharedCluster } from '../cluster/kit/cluster.ts';
 import { ClusterClient } from '../cluster/kit/cluster-client.ts';
 import type { KubeObject } from '../cluster/kit/kube-object.ts';
 import { readKubeconfig } from '../cluster/kit/kubeconfig.ts';
+import { tokenAs } from '../cluster/kit/roles.ts';
 import { installDefinitions, kubeconfigAs } from '../store/kubernetes/cluster-store.ts';
 import { startCuttingProxy } from '../store/kubernetes/cutting-proxy.ts';
 import { type TelosOptions, telos } from '../support/telos-program.ts';
@@ -14,6 +15,8 @@ import { type TelosOptions, telos } from '../support/telos-program.ts';
 describeOnCluster('the commands on a Kubernetes cluster', () => {
   let admin: ClusterClient;
   let namespace: string;
+  let token: string;
+  let operator: Awaited<ReturnType<typeof kubeconfigAs>>;
   const run = (
     args: string[],
     stdin = '',
@@ -21,7 +24,7 @@ describeOnCluster('the commands on a Kubernetes cluster', () => {
   ): ReturnType<typeof telos> =>
     telos([...args, '--store', 'kubernetes', '-n', namespace], {
       stdin,
-      env: { KUBECONFIG: sharedCluster().kubeconfig },
+      env: { KUBECONFIG: operator.file },
       ...options,
     });
 
@@ -32,8 +35,13 @@ describeOnCluster('the commands on a Kubernetes cluster', () => {
   afterAll(() => admin.close());
   beforeEach(async () => {
     namespace = await admin.createNamespace('cli', { serviceAccount: sharedCluster().controllers });
+    token = await tokenAs(admin, 'operator', namespace);
+    operator = await kubeconfigAs(sharedCluster().kubeconfig, { token });
   });
-  afterEach(() => admin.delete('v1/namespaces', { name: namespace }));
+  afterEach(async () => {
+    await operator.remove();
+    await admin.delete('v1/namespaces', { name: namespace });
+  });
 
   test('apply, get, describe and delete what kubectl sees, too', async () => {
     const manifest = [
@@ -65,8 +73,8 @@ describeOnCluster('the commands on a Kubernetes cluster', () => {
       namespace,
     );
     expect(nobody).toHaveLength(1);
-    const token = await admin.serviceAccountToken(namespace, 'nobody');
-    const { file, remove } = await kubeconfigAs(sharedCluster().kubeconfig, { token });
+    const unknown = await admin.serviceAccountToken(namespace, 'nobody');
+    const { file, remove } = await kubeconfigAs(sharedCluster().kubeconfig, { token: unknown });
     onTestFinished(remove);
     const args = ['doctor', '--store', 'kubernetes', '-n', namespace];
     const refused = await telos(args, { env: { KUBECONFIG: file } });
@@ -181,7 +189,7 @@ describeOnCluster('the commands on a Kubernetes cluster', () => {
       execFileSync('mkfifo', [gate]);
       const proxy = await startCuttingProxy(readKubeconfig(sharedCluster().kubeconfig).server);
       onTestFinished(() => proxy.close());
-      const { file, remove } = await kubeconfigAs(sharedCluster().kubeconfig, { server: proxy.url });
+      const { file, remove } = await kubeconfigAs(sharedCluster().kubeconfig, { server: proxy.url, token });
       onTestFinished(remove);
       await pod('p', `echo one; printf tw; cat ${gate}; cat ${gate}`);
       await says({ phase: 'Running', podName: 'p' });

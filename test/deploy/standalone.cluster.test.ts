@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type ControlPlane, controlPlanePrograms, startControlPlane } from '../cluster/kit/control-plane.ts';
 import type { AnyObject } from '../cluster/kit/kube-object.ts';
+import { hasKubectl } from '../cluster/kit/kubectl.ts';
 import { type StandInNode, startStandInNode } from '../cluster/stand-in-node/stand-in-node.ts';
 import { sendEvent, startUp } from '../engine/running-engine.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { buildTelos } from '../support/telos-program.ts';
-import { hasKubectl, install, kubectl, printedManifests, startSweep } from './installed.ts';
+import { install, kubectl, printedManifests, startSweep } from './installed.ts';
 import { grantedRights } from './used-rights.ts';
 
 const namespace = 'work';

@@ -24,10 +24,22 @@ test.each<[string, Partial<GrantFacts>, string]>([
     { isDeleting: true, holdsTasks: true, owesAttempts: true },
     'release',
   ],
-  ['that goes stays while a Task is held, however long', { ...going, holdsTasks: true, deletingMs: 1e9 }, 'wait'],
-  ['that goes stays for last attempts', { ...going, owesAttempts: true, deletingMs: lastWordsMs - 1 }, 'wait'],
+  [
+    'that goes stays while a Task is held, however long',
+    { ...going, holdsTasks: true, deletingMs: 1e9 },
+    'wait',
+  ],
+  [
+    'that goes stays for last attempts',
+    { ...going, owesAttempts: true, deletingMs: lastWordsMs - 1 },
+    'wait',
+  ],
   ['that goes stays for them 30 s', { ...going, owesAttempts: true, deletingMs: lastWordsMs }, 'release'],
-  ['that goes is not kept for attempts of who ends', { ...going, owesAttempts: true, isLeaving: true }, 'release'],
+  [
+    'that goes is not kept for attempts of who ends',
+    { ...going, owesAttempts: true, isLeaving: true },
+    'release',
+  ],
   ['that goes is let go when nothing is left', going, 'release'],
 ])('a grant %s', (_what, facts, step) => {
   expect(decideGrant({ ...calm, ...facts })).toEqual({ do: step });

@@ -164,6 +164,13 @@ export class Dispatcher {
     return this.#agenda.underWay;
   }
 
+  /** Whether something of a namespace is to be told, perhaps for the last time. Looks at all that is pending. */
+  owesAttempts(namespace: string): boolean {
+    if (this.#lastAttempts.isOwed(namespace)) return true;
+    for (const key of this.#view.keys()) if (parseKeyText(key).namespace === namespace) return true;
+    return false;
+  }
+
   /** Works until the signal aborts; then lets attempts under way end and writes what came of them. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, informers } = this.#deps;

@@ -48,6 +48,8 @@ export class LastAttempts {
   readonly #metrics: ReportMetrics;
   /** Of which it is not known why they were deleted, by namespace. */
   readonly #unexplained = new Map<string, Departed[]>();
+  /** How many of a namespace have no outcome yet. */
+  readonly #outstanding = new Map<string, number>();
   readonly #queue = new FairQueue(limits);
   readonly #queued = new Map<string, Departed>();
   readonly #stopping = new AbortController();
@@ -60,6 +62,11 @@ export class LastAttempts {
     this.#metrics = metrics;
   }
 
+  /** Whether something of a namespace waits for its last attempt, or that is under way. */
+  isOwed(namespace: string): boolean {
+    return this.#outstanding.has(namespace);
+  }
+
   /** Takes over a Delivery that was deleted. `underWay`: there is an attempt at it. */
   take(delivery: Delivery, underWay: boolean): void {
     if (this.#stopping.signal.aborted || !needsDispatch(delivery)) return;
@@ -70,6 +77,7 @@ export class LastAttempts {
     }
     this.#kept += 1;
     const { namespace } = delivery.metadata;
+    this.#outstanding.set(namespace, (this.#outstanding.get(namespace) ?? 0) + 1);
     const others = this.#unexplained.get(namespace);
     if (others !== undefined) {
       others.push(departed);
@@ -139,6 +147,7 @@ export class LastAttempts {
       return true;
     }
     this.#kept -= 1;
+    this.#settle(delivery);
     if (step.do === 'count') this.#count(departed, step.outcome);
     else this.#deps.log.info('a Delivery that somebody deleted is not sent', fieldsOf(delivery));
     return true;
@@ -153,6 +162,7 @@ export class LastAttempts {
       this.#kept -= 1;
       this.#begin(
         (departed === undefined ? Promise.resolve() : this.#attempt(departed)).finally(() => {
+          if (departed !== undefined) this.#settle(departed.delivery);
           this.#queue.done(next.lane);
           this.#pump();
         }),
@@ -180,6 +190,12 @@ export class LastAttempts {
       // Its Secrets could not be read: nothing was sent.
       this.#count(departed, 'failed', toError(thrown).message);
     }
+  }
+
+  #settle({ metadata: { namespace } }: Delivery): void {
+    const left = (this.#outstanding.get(namespace) ?? 0) - 1;
+    if (left > 0) this.#outstanding.set(namespace, left);
+    else this.#outstanding.delete(namespace);
   }
 
   /** The record is gone: this is all that is left to know of it. */

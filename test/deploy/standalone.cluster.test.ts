@@ -123,6 +123,13 @@ describe.skipIf(programs === undefined)('Telos installed without Kelos, for one 
     ending.push(sweep.stop);
     await plane.admin.untilGone('telos.dev/v1alpha1/deliveries', key);
 
+    // A namespace that goes while a Task runs in it, with the rights that are in it.
+    await apply(task('runs', 'sleep 600'));
+    await untilPhase('runs', 'Running');
+    await kubectl(plane, ['delete', 'namespace', namespace, '--wait=false']);
+    await plane.admin.untilGone('v1/namespaces', { name: namespace });
+    await engine.logged('there are no rights in a watched namespace');
+
     // Who ends says so to the other replicas.
     expect(await engine.stop()).toBe(0);
     expect([...telos.used].sort()).toEqual(grantedRights(telos.rules));

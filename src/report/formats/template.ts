@@ -1,7 +1,7 @@
 import type { Payload } from '../../api/delivery.ts';
 import { parseTemplate, type Template } from '../../base/go-template/template.ts';
 import { maxBodyBytes, wholePayload } from '../payload.ts';
-import type { FormattedBody } from './format.ts';
+import type { FormattedBody } from './formatted-body.ts';
 
 const toJson = (value: unknown): string => JSON.stringify(value) ?? 'null';
 

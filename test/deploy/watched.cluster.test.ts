@@ -6,10 +6,11 @@ import { makeCertificate } from '../../src/cli/demo/certificate.ts';
 import { type ControlPlane, controlPlanePrograms, startControlPlane } from '../cluster/kit/control-plane.ts';
 import { installDefinitions } from '../cluster/kit/definitions.ts';
 import type { AnyObject } from '../cluster/kit/kube-object.ts';
+import { hasKubectl } from '../cluster/kit/kubectl.ts';
 import { type RunningEngine, startUp } from '../engine/running-engine.ts';
 import { type ReceivedRequest, type Receiver, startReceiver } from '../support/receiver.ts';
 import { buildTelos } from '../support/telos-program.ts';
-import { hasKubectl, type Installed, install, kubectl, printedManifests, startSweep } from './installed.ts';
+import { type Installed, install, kubectl, printedManifests, startSweep } from './installed.ts';
 import { grantedRights } from './used-rights.ts';
 
 const tasks = 'kelos.dev/v1alpha2/tasks';

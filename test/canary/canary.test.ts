@@ -2,7 +2,6 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -13,10 +12,12 @@ import { silentLogger } from '../../src/base/log.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../../src/store/store.ts';
 import { type DnsServer, startDnsServer } from '../support/dns-server.ts';
-import { type ReceivedRequest, type Receiver, startReceiver } from '../support/receiver.ts';
+import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { buildTelos, startTelos, telos } from '../support/telos-program.ts';
 import { type Canary, leaksIn, makeCanary } from './canary.ts';
+import { startEcho } from './echo.ts';
 import { type CanaryManifest, canaryManifest } from './manifest.ts';
+import { hasOutcome, untilDeliveries } from './until-deliveries.ts';
 
 /** Everything that Telos said, by where it said it. */
 const said = new Map<string, string>();
@@ -44,7 +45,7 @@ beforeAll(async () => {
   storePath = join(folder, 'made-by-telos', 'telos.db');
   [program, receiver, untrusted, dns] = await Promise.all([
     buildTelos(),
-    startReceiver({ answer: echo }),
+    startEcho(),
     startReceiver(),
     startDnsServer(),
   ]);
@@ -184,7 +185,7 @@ async function runEverything(): Promise<void> {
   await createForeignTask();
   await createWaitingTask();
   await sendEvents(first.url);
-  await deliveries((all) => all.length === manifest.hookCount + 1 && all.every(hasOutcome));
+  await untilDeliveries(store, {}, (all) => all.length === manifest.hookCount + 1 && all.every(hasOutcome));
   await look(first.url, egress);
   await first.kill();
   const names = (await store.list('Delivery', {})).items.map(({ metadata }) => metadata.name);
@@ -196,7 +197,7 @@ async function runEverything(): Promise<void> {
   const second = await Engine.start('up after a crash, through a proxy', egress, {
     TELOS_EGRESS_PROXY: `http://user:${engineSecrets.egressProxy.value}@127.0.0.1:1`,
   });
-  await deliveries((all) => all.some(({ status }) => status?.reason === 'Proxy'));
+  await untilDeliveries(store, {}, (all) => all.some(({ status }) => status?.reason === 'Proxy'));
   await note('deliveries list after the crash', ['deliveries', 'list', '-o', 'wide']);
   await note('deliveries list -o yaml after the crash', ['deliveries', 'list', '-o', 'yaml']);
   await fetchText(`${second.url}/metrics`);
@@ -296,22 +297,6 @@ async function sendEvents(url: string): Promise<void> {
   }
 }
 
-/** Resolves when all Deliveries together are as wanted. */
-async function deliveries(wanted: (all: readonly Delivery[]) => boolean): Promise<void> {
-  const page = await store.list('Delivery', {});
-  const all = new Map(page.items.map((item) => [item.metadata.name, item]));
-  if (wanted([...all.values()])) return;
-  for await (const event of store.watch('Delivery', { resourceVersion: page.resourceVersion })) {
-    if (event.type === 'BOOKMARK') continue;
-    all.set(event.resource.metadata.name, event.resource);
-    if (wanted([...all.values()])) return;
-  }
-}
-
-function hasOutcome({ status }: Delivery): boolean {
-  return status?.settledAt !== undefined || (status?.attemptCount ?? 0) > 0;
-}
-
 /** Runs the program in this process and keeps what it says. */
 async function note(where: string, args: readonly string[]): Promise<void> {
   const { stdout, stderr } = await cli(args);
@@ -363,27 +348,6 @@ function rowsOfStore(): Row[] {
 
 function statusOf(json: string): string {
   return JSON.stringify((JSON.parse(json) as Delivery).status ?? {});
-}
-
-/** Answers with all that it was sent, in every way that receivers write it. */
-function echo({ path, headers, body }: ReceivedRequest, response: ServerResponse): void {
-  const secrets = [headers.authorization ?? '', String(headers['x-odd'] ?? ''), path];
-  const url = `${receiver.origin}${path}`;
-  const ways: readonly ((text: string) => string)[] = [
-    (text) => text,
-    (text) => JSON.stringify({ text }),
-    encodeURIComponent,
-    (text) => Buffer.from(text).toString('base64'),
-    (text) => Buffer.from(text).toString('hex'),
-    (text) => text.slice(0, text.length / 2 + 4),
-    (text) => text.slice(-18),
-    () => `<a href="${url}">${body.toString()}`,
-  ];
-  // An answer is kept to some length only, so each request is echoed in another way.
-  const way = ways[receiver.requests.length % ways.length] ?? String;
-  const status = path.startsWith('/fail') ? 500 : path.startsWith('/moved') ? 307 : 200;
-  response.writeHead(status, { location: url });
-  response.end(secrets.map(way).join('\n'));
 }
 
 /** The program as it is shipped, with everything logged. */

@@ -165,6 +165,7 @@ spec:
     webhook: {source: events, fieldMapping: {id: $.id}, secretRef: {name: source, key: key}}
   taskTemplate:
     type: command
+    image: busybox
     command: [sh, -c, ${JSON.stringify(program)}]
     credentials: {type: api-key, secretRef: {name: credentials}}
     env: [{name: ENV_TOKEN, valueFrom: {secretKeyRef: {name: env, key: token}}}]

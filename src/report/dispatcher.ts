@@ -135,6 +135,7 @@ export class Dispatcher {
     const work = {
       step: (delivery: Delivery) => this.#decide(delivery),
       attempt: (delivery: Delivery, hook: Hook) => this.#attempt(delivery, hook),
+      laneOf: (delivery: Delivery, hook: Hook) => this.#laneOf(delivery, hook),
     };
     this.#lastAttempts = new LastAttempts(deps, work, metrics);
     this.#view = deps.informers.of('Delivery').view({
@@ -344,7 +345,7 @@ export class Dispatcher {
     if (!needsDispatch(delivery)) return nothing;
     const step = await this.#decide(delivery);
     if (step.do === 'send') return { do: 'send', delivery, hook: step.hook };
-    await this.#write(text, delivery, settledStatus(delivery, step, this.#deps.clock.now()));
+    await this.#write(text, delivery, settledStatus(delivery, step, this.#deps.clock.now()), undefined);
     return nothing;
   }
 
@@ -373,12 +374,13 @@ export class Dispatcher {
     if (this.#view.get(delivery.metadata) === undefined) return;
     this.#sending.add(text);
     const result = await this.#attempt(delivery, hook).finally(() => this.#sending.delete(text));
-    this.#observe(lane, result);
+    // A Secret may lead elsewhere since its lane was found.
+    this.#observe(result.origin ?? lane, result);
     const stepsMs = this.#settings.retryStepsMs;
     const time = { nowMs: this.#deps.clock.now(), random: Math.random(), stepsMs };
     const status = attemptedStatus(delivery, hook, result.verdict, result.record, time);
     const gone = status.reason === 'Gone' ? { goneUrlVersion: result.urlVersion } : {};
-    await this.#write(text, delivery, { ...status, ...gone });
+    await this.#write(text, delivery, { ...status, ...gone }, result.origin);
   }
 
   /** The Delivery as it stands: the one the watch brought, if it is still in memory, else read. */
@@ -431,7 +433,12 @@ export class Dispatcher {
       this.#deps.log.info('an origin answers again', { origin: lane });
   }
 
-  async #write(text: string, delivery: Delivery, status: StatusPatch): Promise<void> {
+  async #write(
+    text: string,
+    delivery: Delivery,
+    status: StatusPatch,
+    origin: string | undefined,
+  ): Promise<void> {
     const written = await writeStatus(
       delivery,
       status,
@@ -448,7 +455,7 @@ export class Dispatcher {
       this.#firstSight.take(delivery.metadata.name);
       this.#metrics.settled.inc({ phase: status.phase, reason: status.reason ?? '' });
     }
-    sayDeliveryNews(delivery, status, this.#deps);
+    sayDeliveryNews(delivery, origin, status, this.#deps);
   }
 }
 

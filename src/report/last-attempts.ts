@@ -11,13 +11,15 @@ import { type DeliveryStep, needsDispatch } from './decide-delivery.ts';
 import { type Departure, decideDeparture } from './decide-last-attempt.ts';
 import { fieldsOf } from './delivery-news.ts';
 import { FairQueue } from './fair-queue.ts';
-import { laneOf } from './lane.ts';
+import { laneOf, urlSecretOf } from './lane.ts';
 import type { LastOutcome, ReportMetrics } from './metrics.ts';
 
 /** What the dispatcher does for a last attempt as for any other. */
 export interface LastAttemptWork {
   readonly step: (delivery: Delivery) => Promise<DeliveryStep>;
   readonly attempt: (delivery: Delivery, hook: Hook) => Promise<AttemptResult>;
+  /** The origin that it leads to; undefined when nothing will be sent there. */
+  readonly laneOf: (delivery: Delivery, hook: Hook) => Promise<string | undefined>;
 }
 
 /** So many at once, besides the attempts of the agenda; so many of one origin. */
@@ -140,10 +142,8 @@ export class LastAttempts {
     const step = decideDeparture({ namespace, underWay, sinceMs: this.#deps.clock.monotonic() - since });
     if (step.do === 'ask') return false;
     if (step.do === 'attempt') {
-      const text = keyText(delivery.metadata);
-      this.#queued.set(text, departed);
-      this.#queue.add(laneOf(delivery), text);
-      this.#pump();
+      if (urlSecretOf(delivery) === undefined) this.#enqueue(departed, laneOf(delivery));
+      else this.#begin(this.#enqueueByOrigin(departed));
       return true;
     }
     this.#kept -= 1;
@@ -151,6 +151,26 @@ export class LastAttempts {
     if (step.do === 'count') this.#count(departed, step.outcome);
     else this.#deps.log.info('a Delivery that somebody deleted is not sent', fieldsOf(delivery));
     return true;
+  }
+
+  /** Several Secrets may lead to one origin, which has its places all the same. */
+  async #enqueueByOrigin(departed: Departed): Promise<void> {
+    const { delivery } = departed;
+    let lane: string | undefined;
+    try {
+      const step = await this.#work.step(delivery);
+      if (step.do === 'send') lane = await this.#work.laneOf(delivery, step.hook);
+    } catch {
+      // Its Secret could not be read: the attempt will say so.
+    }
+    this.#enqueue(departed, lane ?? laneOf(delivery));
+  }
+
+  #enqueue(departed: Departed, lane: string): void {
+    const text = keyText(departed.delivery.metadata);
+    this.#queued.set(text, departed);
+    this.#queue.add(lane, text);
+    this.#pump();
   }
 
   #pump(): void {
@@ -184,8 +204,8 @@ export class LastAttempts {
         this.#count(departed, step.phase === 'Skipped' ? 'skipped' : 'failed', step.message);
         return;
       }
-      const { verdict } = await this.#work.attempt(delivery, step.hook);
-      this.#count(departed, verdict.kind === 'delivered' ? 'delivered' : 'failed', verdict.message);
+      const { verdict, origin } = await this.#work.attempt(delivery, step.hook);
+      this.#count(departed, verdict.kind === 'delivered' ? 'delivered' : 'failed', verdict.message, origin);
     } catch (thrown) {
       // Its Secrets could not be read: nothing was sent.
       this.#count(departed, 'failed', toError(thrown).message);
@@ -199,11 +219,11 @@ export class LastAttempts {
   }
 
   /** The record is gone: this is all that is left to know of it. */
-  #count({ delivery }: Departed, outcome: LastOutcome, message?: string): void {
+  #count({ delivery }: Departed, outcome: LastOutcome, message?: string, origin?: string): void {
     this.#metrics.goneWithNamespace.inc({ outcome });
     const level = outcome === 'failed' || outcome === 'unsent' ? 'warn' : 'info';
     this.#deps.log[level]('a Delivery went with its namespace', {
-      ...fieldsOf(delivery),
+      ...fieldsOf(delivery, origin),
       lastAttempt: outcome,
       ...(message === undefined ? {} : { message }),
     });

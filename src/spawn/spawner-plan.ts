@@ -1,5 +1,5 @@
 import type { Fault } from '../api/fault.ts';
-import { filterFaults, hooksAnnotationFaults } from '../api/hook-check.ts';
+import { bodyTemplateFaults, filterFaults, hooksAnnotationFaults } from '../api/hook-check.ts';
 import { onCompletionAnnotation } from '../api/names.ts';
 import type { TaskSpawner } from '../api/task-spawner.ts';
 import { sourceNames } from '../api/task-spawner.ts';
@@ -74,9 +74,13 @@ function sourceOf(when: TaskSpawner['spec']['when']): Source {
 
 /** Faults that a store lets through when whoever applied it did not ask Telos. */
 function hookFaultsOf({ onCompletion, taskTemplate }: TaskSpawner['spec']): readonly Fault[] {
-  if (onCompletion !== undefined) return filterFaults(onCompletion.hooks, ['spec', 'onCompletion', 'hooks']);
+  if (onCompletion !== undefined) {
+    const path = ['spec', 'onCompletion', 'hooks'];
+    return [...filterFaults(onCompletion.hooks, path), ...bodyTemplateFaults(onCompletion.hooks, path)];
+  }
   const stamped = taskTemplate.metadata?.annotations?.[onCompletionAnnotation];
-  if (stamped === undefined) return [];
+  // A template is not JSON before it is rendered.
+  if (stamped === undefined || stamped.includes('{{')) return [];
   const path = ['spec', 'taskTemplate', 'metadata', 'annotations', onCompletionAnnotation];
   return hooksAnnotationFaults(stamped, path);
 }

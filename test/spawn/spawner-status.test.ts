@@ -103,6 +103,30 @@ describe('the status of a TaskSpawner', () => {
     );
   });
 
+  test.each(['{{.task', '{{nobody .task}}'])(
+    'says of the body of a hook that it is no template: %s',
+    (template) => {
+      const url = 'https://example.com';
+      const hooks = [
+        { name: 'well', webhook: { url, template: '{{json .task}}' } },
+        { name: 'wrong', webhook: { url, template } },
+      ];
+      const now = status({ spawner: storedSpawner({ ...webhookSpec, onCompletion: { hooks } }) });
+      expect(now.phase).toBe('Running');
+      expect(now.conditions?.find(({ type }) => type === 'InvalidHooks')?.message).toMatch(
+        /^spec\.onCompletion\.hooks\[1\]\.webhook\.template: 1:\d+: [^;]+$/,
+      );
+    },
+  );
+
+  test('does not judge hooks that are only known when their annotation is rendered', () => {
+    const annotation = '[{"name": "pager", "webhook": {"url": {{printf "%q" .title}}}}]';
+    const metadata = { annotations: { 'kelos.dev/on-completion': annotation } };
+    const stamped = { ...webhookSpec, taskTemplate: { ...webhookSpec.taskTemplate, metadata } };
+    const now = status({ spawner: storedSpawner(stamped) });
+    expect(now.conditions?.some(({ type }) => type === 'InvalidHooks')).toBe(false);
+  });
+
   test('keeps the last trouble over a restart, until a Task is made or the spec is changed', () => {
     const troubled = status({ health: { kind: 'trouble', message: 'no such variable' } });
     expect(troubled.message).toBe('No Task was made: no such variable');

@@ -40,8 +40,9 @@ async function ownControlPlane() {
 
 async function runSuites(controlPlane) {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-  // Only the chart's own tests are left out without it.
+  // Only the chart's own tests are left out without it, and none in CI.
   const helm = await findHelm(process.env, ending.signal).catch((error) => {
+    if (process.env.CI) throw error;
     console.error(`test:cluster: ${error.message}`);
     return undefined;
   });

@@ -10,6 +10,7 @@ import type { Runner } from './run/runner.ts';
 import { createSpawnRoom, type SpawnRoom } from './spawn/room.ts';
 import { EventRecorder } from './store/event-recorder.ts';
 import { Informers } from './store/informer.ts';
+import type { NamespaceAccess } from './store/namespace-access.ts';
 import type { Room, RoomDeps } from './store/room.ts';
 import type { Tenure } from './store/shards/tenure.ts';
 import type { ResourceStore } from './store/store.ts';
@@ -24,6 +25,8 @@ export interface EngineOptions {
   readonly spawn: boolean;
   readonly run: { readonly runner: Runner } | undefined;
   readonly report: ReportSettings | undefined;
+  /** Which of the namespaces may be read now; undefined: all. */
+  readonly access?: NamespaceAccess | undefined;
   /** Until when the work is ours; undefined: for as long as it runs. */
   readonly tenure?: Tenure | undefined;
   /** What follows the store; undefined: informers of its own. */
@@ -36,6 +39,8 @@ export interface Engine {
   readonly metrics: Pick<Registry, 'contentType' | 'metrics'>;
   /** Turns an inbound event into Tasks. Undefined when spawn is off. */
   readonly ingest: SpawnRoom['ingest'] | undefined;
+  /** Whether something of a namespace is to be told, perhaps for the last time. */
+  owesAttempts(namespace: string): boolean;
   /** What has to happen before it may be sent work. */
   readiness(signal: AbortSignal): Promise<{ ready: boolean; waitingFor: readonly string[] }>;
   /**
@@ -52,13 +57,14 @@ export interface Engine {
 
 /** Puts the rooms that are on around one store. The only place that knows which they are. */
 export function createEngine(options: EngineOptions): Engine {
-  const { store, namespaces, clock, log, tenure } = options;
+  const { store, namespaces, access, clock, log, tenure } = options;
   const metrics = options.metrics ?? processMetrics(store, clock);
-  const informers = options.informers ?? new Informers({ store, namespaces, clock, log });
+  const informers = options.informers ?? new Informers({ store, namespaces, access, clock, log });
   const events = new EventRecorder(store, clock, log);
   const depsOf = (room: string): RoomDeps => ({
     store,
     namespaces,
+    access,
     tenure,
     informers,
     events,
@@ -76,6 +82,7 @@ export function createEngine(options: EngineOptions): Engine {
   return {
     metrics,
     ingest: spawn?.ingest.bind(spawn),
+    owesAttempts: (namespace) => report?.owesAttempts(namespace) ?? false,
     readiness: (signal) => readiness(store, informers, { run, report }, signal),
     async started(signal) {
       await informers.synced(signal);

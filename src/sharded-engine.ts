@@ -4,6 +4,7 @@ import { toError } from './base/errors.ts';
 import { createEngine, type Engine, type EngineOptions, processMetrics } from './engine.ts';
 import type { Runner } from './run/runner.ts';
 import { Informers, Reflectors } from './store/informer.ts';
+import type { NamespaceRights } from './store/rights/namespace-rights.ts';
 import { shardOf } from './store/shards/assign-shards.ts';
 import type { LeaseBook, LeaseTiming } from './store/shards/lease.ts';
 import { idle, ShardOwner } from './store/shards/shard-owner.ts';
@@ -22,10 +23,12 @@ export interface Sharding {
 }
 
 export interface ShardedEngineOptions
-  extends Omit<EngineOptions, 'run' | 'tenure' | 'informers' | 'metrics'> {
+  extends Omit<EngineOptions, 'run' | 'access' | 'tenure' | 'informers' | 'metrics'> {
   /** Makes what runs Tasks, for each shard anew; undefined: the room is off. */
   readonly run: ((store: ResourceStore) => Runner) | undefined;
   readonly sharding: Sharding;
+  /** What keeps the rights in the namespaces; undefined: they are not to be kept. */
+  readonly rights?: NamespaceRights | undefined;
 }
 
 /** How long an event waits for this replica to take over from one that ends, in milliseconds. */
@@ -36,14 +39,14 @@ const takeOverMs = 5_000;
  * engine of its own over what of the store belongs to the shard. One that holds nothing stands by.
  */
 export function createShardedEngine(options: ShardedEngineOptions): Engine {
-  const { sharding, ...shared } = options;
+  const { sharding, rights, ...shared } = options;
   const { store, clock, log } = options;
   const { leases: book, timing, self, shards } = sharding;
   const engines = new Map<number, Held>();
   /** Aborts when another engine is there. */
   let arrival = new AbortController();
   // However many shards are held, each kind is followed once.
-  const reflectors = new Reflectors(store, options);
+  const reflectors = new Reflectors(store, { ...options, access: rights });
   const shardOfNamespace = remembered((namespace) => shardOf(namespace, shards));
   const work = async (shard: number, tenure: Tenure, leave: AbortSignal): Promise<void> => {
     const concerns = (namespace: string): boolean => shardOfNamespace(namespace) === shard;
@@ -52,11 +55,13 @@ export function createShardedEngine(options: ShardedEngineOptions): Engine {
     const ofShard = new ShardedStore(store, concerns, tenure);
     const registry = new Registry();
     registry.setDefaultLabels({ shard: String(shard) });
+    const informers = new Informers({ store, namespaces, clock, log, shared: { reflectors, concerns } });
     const engine = createEngine({
       ...shared,
       store: ofShard,
       namespaces,
-      informers: new Informers({ store, namespaces, clock, log, shared: { reflectors, concerns } }),
+      access: rights,
+      informers,
       run: options.run === undefined ? undefined : { runner: options.run(ofShard) },
       report: options.report && { ...options.report, sweeps: sweepsOf(shard, namespaces, ofShard, tenure) },
       log: log.child({ shard }),
@@ -66,9 +71,18 @@ export function createShardedEngine(options: ShardedEngineOptions): Engine {
     engines.set(shard, { engine, registry, tenure });
     arrival.abort();
     arrival = new AbortController();
+    const { owesAttempts } = engine;
+    const tenant = rights?.enter({
+      namespaces: namespaces ?? [],
+      store: ofShard,
+      informers,
+      tenure,
+      owesAttempts,
+    });
     try {
       await engine.run(AbortSignal.any([leave, tenure.signal]));
     } finally {
+      if (tenant !== undefined) await rights?.leave(tenant);
       engines.delete(shard);
     }
   };
@@ -104,6 +118,7 @@ export function createShardedEngine(options: ShardedEngineOptions): Engine {
   return {
     metrics: { contentType: metrics.contentType, metrics: () => allMetrics(metrics, engines) },
     ingest: options.spawn ? ingest : undefined,
+    owesAttempts: (namespace) => [...engines.values()].some(({ engine }) => engine.owesAttempts(namespace)),
     started,
     async readiness(signal) {
       const waitingFor: string[] = [];
@@ -119,7 +134,13 @@ export function createShardedEngine(options: ShardedEngineOptions): Engine {
       }
       return { ready: waitingFor.length === 0, waitingFor: [...new Set(waitingFor)] };
     },
-    run: (signal) => owner.run(signal),
+    async run(signal) {
+      const ended = new AbortController();
+      // For as long as anybody works, which is longer than until the signal aborts.
+      const keeping = rights?.run(ended.signal);
+      await owner.run(signal).finally(() => ended.abort());
+      await keeping;
+    },
   };
 }
 

@@ -1,6 +1,6 @@
 // The engine that is tortured: the program as it is shipped, on a clock that goes faster.
 // TORTURE_STARTED_AT says when the torture began, so that one engine's time goes on where that of the last ended.
-import type { CliIo } from '../src/cli/command-context.ts';
+import type { CliIo } from '../src/cli/cli-io.ts';
 import { runCli } from '../src/cli/program.ts';
 import { fastClock } from './fast-clock.ts';
 

@@ -1,4 +1,6 @@
 import { CelError, compileCel } from '../base/cel.ts';
+import { TemplateError } from '../base/go-template/template.ts';
+import { parseBodyTemplate } from './body-template.ts';
 import { Payload } from './delivery.ts';
 import type { Fault } from './fault.ts';
 import { type FieldPath, formatFieldPath } from './field-path.ts';
@@ -17,14 +19,15 @@ const rules = compileRuleCheck(schema);
 
 /**
  * Judges a list of hooks wherever it stands: by the rules that `spec.onCompletion.hooks` has in the schema, and
- * whether its filters are CEL, which a schema cannot say. Unknown fields are faults.
+ * what a schema cannot say: whether its filters are CEL and its templates Go templates. Unknown fields are faults.
  */
 function hooksFaults(hooks: unknown, root: FieldPath): readonly Fault[] {
   const faults: Fault[] = [];
   const pruned = pruner.prune(hooks, root, { nullIsAbsent: false, unknown: faults, faults });
   const misshapen = shape.faults(pruned, root);
   faults.push(...(misshapen.length > 0 ? misshapen : rules.faults(pruned, undefined, root)));
-  if (misshapen.length === 0) faults.push(...filterFaults(pruned as Hooks, root));
+  if (misshapen.length === 0)
+    faults.push(...filterFaults(pruned as Hooks, root), ...bodyTemplateFaults(pruned as Hooks, root));
   return faults;
 }
 
@@ -33,6 +36,19 @@ export function filterFaults(hooks: Hooks, root: FieldPath): readonly Fault[] {
   return hooks.flatMap(({ filter }, index) => {
     const message = filter === undefined ? undefined : celFault(filter);
     return message === undefined ? [] : [{ path: formatFieldPath([...root, index, 'filter']), message }];
+  });
+}
+
+/** The body templates of hooks that are no templates: each such hook would fail when a Task has ended. */
+export function bodyTemplateFaults(hooks: Hooks, root: FieldPath): readonly Fault[] {
+  return hooks.flatMap(({ webhook }, index): Fault[] => {
+    try {
+      if (webhook.template !== undefined) parseBodyTemplate(webhook.template);
+      return [];
+    } catch (thrown) {
+      if (!(thrown instanceof TemplateError)) throw thrown;
+      return [{ path: formatFieldPath([...root, index, 'webhook', 'template']), message: thrown.message }];
+    }
   });
 }
 

@@ -51,6 +51,9 @@ export const onCompletionFinalizer = 'telos.dev/on-completion';
 /** Finalizer: keeps a Task until its process is gone. */
 export const runFinalizer = 'telos.dev/run';
 
+/** Finalizer, on a RoleBinding: keeps the rights in a namespace until Telos has let go of what is there. */
+export const rightsFinalizer = 'telos.dev/rights';
+
 /** Finalizer: Kelos's own. A Task that has it is run by Kelos. */
 export const kelosFinalizer = 'kelos.dev/finalizer';
 

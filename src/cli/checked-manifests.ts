@@ -1,7 +1,7 @@
 import { type Draft, type Kind, kinds } from '../api/kinds.ts';
 import { formatFault, type ManifestFault, parseManifests } from '../api/manifest.ts';
 import { CliError, FaultsError } from './cli-error.ts';
-import type { CliIo } from './command-context.ts';
+import type { CliIo } from './cli-io.ts';
 import { checkWhole } from './manifest-check.ts';
 import { readManifestFiles } from './manifest-files.ts';
 

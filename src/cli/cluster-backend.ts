@@ -8,8 +8,10 @@ import { KubernetesJobs } from '../run/job/kubernetes-jobs.ts';
 import type { Runner } from '../run/runner.ts';
 import type { Sharding } from '../sharded-engine.ts';
 import { type ApiServer, connectApiServer } from '../store/kubernetes/api-server.ts';
+import { KubernetesGrants } from '../store/kubernetes/kubernetes-grants.ts';
 import { KubernetesLeases } from '../store/kubernetes/kubernetes-leases.ts';
 import { createKubernetesStore } from '../store/kubernetes/kubernetes-store.ts';
+import { NamespaceRights } from '../store/rights/namespace-rights.ts';
 import { leaseTiming } from '../store/shards/lease.ts';
 import type { ResourceStore } from '../store/store.ts';
 import type { ShardingOptions } from './engine-options.ts';
@@ -21,6 +23,8 @@ export interface ClusterOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Only these namespaces; undefined: all. */
   readonly namespaces: readonly string[] | undefined;
+  /** The RoleBinding in each of them that gives the rights; undefined: they come from elsewhere. */
+  readonly roleBinding: string | undefined;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean };
   /** How to share the work; undefined: there is no other replica. */
   readonly sharding: ShardingOptions | undefined;
@@ -34,6 +38,8 @@ export interface ClusterBackend {
   /** Makes what runs the Tasks of a store. */
   readonly runner: (store: ResourceStore) => Runner;
   readonly sharding: Sharding | undefined;
+  /** What keeps the rights in the namespaces. */
+  readonly rights: NamespaceRights | undefined;
 }
 
 /**
@@ -41,15 +47,20 @@ export interface ClusterBackend {
  * @throws StoreError, and CliError when Kelos's controller does what this engine is to do
  */
 export async function openCluster(options: ClusterOptions): Promise<ClusterBackend> {
-  const { context, env, namespaces, rooms, clock, log } = options;
+  const { context, env, namespaces, roleBinding, rooms, clock, log } = options;
   const server = await connectApiServer({ context, env, clock, log });
   const store = createKubernetesStore(server);
   try {
     if (rooms.spawn || rooms.run) await refuseBesideKelos(server, clock, log);
     const api = new KubernetesJobs(server);
+    const rights =
+      namespaces === undefined || roleBinding === undefined
+        ? undefined
+        : new NamespaceRights({ book: new KubernetesGrants(server, roleBinding), namespaces, clock, log });
     return {
       store,
-      runner: (of) => createJobRunner({ api, store: of, namespaces, clock, log }),
+      runner: (of) => createJobRunner({ api, store: of, namespaces, access: rights, clock, log }),
+      rights,
       sharding: options.sharding === undefined ? undefined : await shardingOn(server, options.sharding, env),
     };
   } catch (thrown) {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import type { CliIo, CommandContext } from './command-context.ts';
+import type { CliIo } from './cli-io.ts';
+import type { CommandContext } from './command-context.ts';
 import { readFlags } from './flags.ts';
 import { addGlobalOptions, readGlobalOptions } from './global-options.ts';
 

@@ -8,6 +8,7 @@ import {
   durationMs,
   namespaceName,
   namespaceNames,
+  objectName,
   portNumber,
   retentionMs,
   retryWaitsMs,
@@ -54,6 +55,12 @@ export function addEngineCommands(program: Command, { add, handle }: CommandSetu
     .option('--run', 'run Tasks')
     .option('--report', 'tell hooks of the Tasks that ended')
     .addOption(watchNamespaceOption())
+    .addOption(
+      new Option(
+        '--role-binding <name>',
+        'what gives the rights in each watched namespace; kept there until all is let go',
+      ).argParser(objectName),
+    )
     .addOption(
       new Option(
         '--shards <n>',

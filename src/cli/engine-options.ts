@@ -43,6 +43,8 @@ export interface UpOptions extends EngineOptions {
   readonly files: readonly string[];
   /** Only these namespaces; undefined: all. */
   readonly namespaces: readonly string[] | undefined;
+  /** The RoleBinding in each of them that gives the rights; undefined: they come from elsewhere. */
+  readonly roleBinding: string | undefined;
   readonly rooms: RoomSwitches;
   readonly outbox: OutboxOptions;
   /** Undefined: there is no other replica. */
@@ -60,6 +62,7 @@ export interface DemoOptions extends EngineOptions {
 interface UpFlags extends EngineFlags, OutboxFlags {
   readonly file?: readonly string[];
   readonly watchNamespace?: readonly string[];
+  readonly roleBinding?: string;
   readonly spawn?: boolean;
   readonly run?: boolean;
   readonly report?: boolean;
@@ -75,6 +78,7 @@ export async function readUpOptions(flags: UpFlags, context: CommandContext): Pr
     ...(await readEngineOptions(flags, context)),
     files: flags.file ?? [],
     namespaces: namespacesOf(flags, context),
+    roleBinding: roleBindingOf(flags),
     rooms: roomsOf(flags, context),
     outbox: outboxOf(flags),
     sharding: shardingOf(flags, context),
@@ -113,6 +117,18 @@ function namespacesOf({ watchNamespace }: UpFlags, context: CommandContext): rea
     );
   }
   return watchNamespace;
+}
+
+/** @throws UsageError where nobody would keep it */
+function roleBindingOf({ roleBinding, watchNamespace, shards }: UpFlags): string | undefined {
+  if (roleBinding !== undefined && (watchNamespace === undefined || shards === undefined)) {
+    throw new UsageError(
+      'only replicas that watch some namespaces keep their rights there',
+      '--role-binding',
+      'use it with --watch-namespace and --shards',
+    );
+  }
+  return roleBinding;
 }
 
 /** @throws UsageError when one origin may have more than all */

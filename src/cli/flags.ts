@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, type Option } from 'commander';
-import { dnsLabel } from '../api/meta.ts';
+import { dnsLabel, dnsSubdomain } from '../api/meta.ts';
 import { parseDuration } from '../base/duration.ts';
 import { nearest } from '../base/nearest.ts';
 import { UsageError } from './cli-error.ts';
@@ -32,6 +32,12 @@ export function namespaceNames(value: string, before: readonly string[] = []): r
 export function namespaceName(value: string): string {
   if (!isNamespace(value)) throw new InvalidArgumentError(`Use ${namespaceForm}.`);
   return value;
+}
+
+/** Reads the name of an object of the cluster. */
+export function objectName(value: string): string {
+  if (dnsSubdomain.test(value) && value.length <= 253) return value;
+  throw new InvalidArgumentError('Use lower-case letters, digits, dashes and dots.');
 }
 
 /** @throws UsageError when what `-n` says cannot be a namespace */

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { CliIo } from './command-context.ts';
+import type { CliIo } from './cli-io.ts';
 import { oneOf } from './flags.ts';
 import { parseStoreLocation, type StoreLocation } from './store-location.ts';
 

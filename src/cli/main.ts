@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { systemClock } from '../base/clock.ts';
 import { errorCode } from '../base/errors.ts';
-import type { CliIo } from './command-context.ts';
+import type { CliIo } from './cli-io.ts';
 import { OutputClosed, reportError, runCli, Stopped } from './program.ts';
 
 const argv = process.argv.slice(2);

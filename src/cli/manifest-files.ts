@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { abortable } from '../base/abort.ts';
 import { CliError, UsageError } from './cli-error.ts';
-import type { CliIo } from './command-context.ts';
+import type { CliIo } from './cli-io.ts';
 import { namingPath, readBounded, readStream } from './naming-path.ts';
 
 /** The bytes of one manifest file, and what to call it in messages. */

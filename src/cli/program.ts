@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { TelosError } from '../base/errors.ts';
 import { explainError, UsageError } from './cli-error.ts';
-import type { CliIo } from './command-context.ts';
+import type { CliIo } from './cli-io.ts';
 import { type CommandSetup, commandSetup } from './command-setup.ts';
 import { addDeliveryCommands } from './delivery-commands.ts';
 import { addEngineCommands, watchNamespaceOption } from './engine-commands.ts';

@@ -9,6 +9,7 @@ import { createProcessRunner } from '../run/process/process-runner.ts';
 import type { Runner } from '../run/runner.ts';
 import { type HttpServer, startHttpServer } from '../server/http-server.ts';
 import { createShardedEngine, type Sharding } from '../sharded-engine.ts';
+import type { NamespaceRights } from '../store/rights/namespace-rights.ts';
 import { acquireEngineLock } from '../store/sqlite/engine-lock.ts';
 import { openThreadedStore } from '../store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../store/store.ts';
@@ -24,6 +25,8 @@ export interface RuntimeOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Only these namespaces; undefined: all. */
   readonly namespaces?: readonly string[] | undefined;
+  /** The RoleBinding in each of them that gives the rights; undefined: they come from elsewhere. */
+  readonly roleBinding?: string | undefined;
   /** How to share the work with other replicas; undefined: there are none. */
   readonly sharding?: ShardingOptions | undefined;
   readonly rooms: { readonly spawn: boolean; readonly run: boolean; readonly report: boolean };
@@ -77,7 +80,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       releases.push(() => lock.release());
     }
     const lost = new AbortController();
-    const { store, runner, sharding } = await openBackend(options, (error) => lost.abort(error));
+    const { store, runner, sharding, rights } = await openBackend(options, (error) => lost.abort(error));
     releases.push(() => store.close());
     const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
@@ -93,7 +96,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     const engine =
       sharding === undefined
         ? createEngine({ ...shared, run: rooms.run ? { runner: runner(store) } : undefined })
-        : createShardedEngine({ ...shared, run: rooms.run ? runner : undefined, sharding });
+        : createShardedEngine({ ...shared, run: rooms.run ? runner : undefined, sharding, rights });
     const server = await startHttpServer({ engine, log, host: options.host, port: options.port });
     const warning = exposureWarning(options.host, rooms);
     if (warning !== undefined) log.warn(warning, { url: server.url });
@@ -109,6 +112,7 @@ interface Backend {
   readonly store: ResourceStore;
   readonly runner: (store: ResourceStore) => Runner;
   readonly sharding: Sharding | undefined;
+  readonly rights: NamespaceRights | undefined;
 }
 
 async function openBackend(options: RuntimeOptions, onLost: (error: Error) => void): Promise<Backend> {
@@ -120,6 +124,7 @@ async function openBackend(options: RuntimeOptions, onLost: (error: Error) => vo
       context: location.context,
       env,
       namespaces,
+      roleBinding: options.roleBinding,
       rooms,
       sharding: options.sharding,
       clock,
@@ -132,7 +137,7 @@ async function openBackend(options: RuntimeOptions, onLost: (error: Error) => vo
   const keeperPath = besideProgram('keeper.js');
   const directory = runDirectory(location.path);
   const runner = (): Runner => createProcessRunner({ directory, keeperPath, clock, log });
-  return { store, runner, sharding: undefined };
+  return { store, runner, sharding: undefined, rights: undefined };
 }
 
 /** The path of another program that is shipped in the same folder. */

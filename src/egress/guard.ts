@@ -24,8 +24,8 @@ import {
 export interface EgressVerdict {
   readonly url: string;
   readonly verdict: 'allowed' | 'refused';
-  /** Where in the fixed order it was refused. */
-  readonly stage?: RefusalStage;
+  /** Where in the fixed order it was decided: when allowed, at the last step that there is for such a URL. */
+  readonly stage: RefusalStage;
   /** One line. */
   readonly reason: string;
   /** What the name resolved to; the literal itself. */
@@ -132,14 +132,14 @@ export class EgressGuard {
     const { target } = judged;
     if (target.isLiteral) {
       const reason = `allowed: ${allowedBy(target, [target.host], this.#policy)}`;
-      return { url, verdict: 'allowed', reason, addresses: [target.host] };
+      return { url, verdict: 'allowed', stage: 'address', reason, addresses: [target.host] };
     }
     try {
       const addresses = await this.#resolver.resolve(target.host, signal);
       const refusal = judgeAddresses(target, addresses, this.#policy);
       if (refusal !== undefined) return refusedVerdict(url, refusal, addresses);
       const reason = `allowed: ${allowedBy(target, addresses, this.#policy)}`;
-      return { url, verdict: 'allowed', reason, addresses };
+      return { url, verdict: 'allowed', stage: 'dns', reason, addresses };
     } catch (thrown) {
       signal.throwIfAborted();
       const blocked = thrown instanceof ResolveError && thrown.code === 'TooMany' ? 'blocked: ' : '';

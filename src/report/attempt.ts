@@ -35,6 +35,8 @@ export interface AttemptResult {
   readonly record: Attempt;
   /** Undefined when no request could be built. */
   readonly outcome: SendOutcome | undefined;
+  /** Where it went; undefined when that was never known. Safe to show. */
+  readonly origin: string | undefined;
   /** The version of the Secret that the URL came out of, if it did. */
   readonly urlVersion: string | undefined;
 }
@@ -68,7 +70,8 @@ export async function makeAttempt(
   const preparation = await prepare(message, { number, nowMs }, settings, deps);
   if (preparation.kind === 'refused') {
     const verdict = tidy(preparation.verdict, []);
-    return { verdict, record: recordOf(number, at, verdict), outcome: undefined, urlVersion: undefined };
+    const record = recordOf(number, at, verdict);
+    return { verdict, record, outcome: undefined, origin: undefined, urlVersion: undefined };
   }
   const { prepared } = preparation;
   onSend(prepared);
@@ -76,15 +79,17 @@ export async function makeAttempt(
   const beforeWrite = deps.tenure === undefined ? undefined : () => deps.tenure?.check();
   const outcome = await deps.guard.send({ ...prepared.request, beforeWrite }, signal);
   const answeredAt = deps.clock.now();
+  const origin = originOfUrl(prepared.request.url);
   const verdict = tidy(judge(outcome, answeredAt), prepared.secretValues);
   return {
     verdict,
     record: {
       ...recordOf(number, at, verdict),
       ...evidence(outcome, prepared.secretValues),
-      ...pauseOf(verdict, prepared.request.url, answeredAt),
+      ...pauseOf(verdict, origin, answeredAt),
     },
     outcome,
+    origin,
     urlVersion: prepared.urlVersion,
   };
 }
@@ -135,12 +140,17 @@ function wholeMs(timings: SendTimings): Partial<Attempt> {
   return whole;
 }
 
+/** Of anything but https the part that would be the origin may be a secret. */
+function originOfUrl(url: string): string | undefined {
+  const target = parseUrl(url);
+  return target?.protocol === 'https:' ? laneOfUrl(target) : undefined;
+}
+
 /** What outlives a restart of an origin's wish to be left alone. */
-function pauseOf(verdict: Verdict, url: string, nowMs: number): Partial<Attempt> {
+function pauseOf(verdict: Verdict, origin: string | undefined, nowMs: number): Partial<Attempt> {
   const pauseMs = pauseMsOf(verdict);
-  const target = pauseMs === 0 ? undefined : parseUrl(url);
-  if (target === undefined) return {};
-  return { pause: { origin: laneOfUrl(target), until: new Date(nowMs + pauseMs).toISOString() } };
+  if (origin === undefined || pauseMs === 0) return {};
+  return { pause: { origin, until: new Date(nowMs + pauseMs).toISOString() } };
 }
 
 function answerHead(body: Uint8Array, secretValues: readonly string[]): string {

@@ -2,7 +2,7 @@ import type { Delivery, DeliveryReason } from '../api/delivery.ts';
 import type { LogFields } from '../base/log.ts';
 import type { RoomDeps } from '../store/room.ts';
 import type { StatusPatch } from './decide-delivery.ts';
-import { laneOf } from './lane.ts';
+import { laneOf, urlSecretOf } from './lane.ts';
 
 /** Reasons that stay until somebody changes a Secret. */
 const mendedByPeople: ReadonlySet<DeliveryReason> = new Set([
@@ -16,19 +16,29 @@ type NewsDeps = Pick<RoomDeps, 'log' | 'events'>;
 /**
  * Says in the log, and by an Event of its Task where a person has to act, what a status that was just written means:
  * a first attempt that failed, or the end. What no waiting mends is said at once: 28 hours later is too late to hear
- * of a missing Secret.
+ * of a missing Secret. `origin`: where the attempt went, if there was one and that is known.
  */
-export function sayDeliveryNews(delivery: Delivery, status: StatusPatch, deps: NewsDeps): void {
+export function sayDeliveryNews(
+  delivery: Delivery,
+  origin: string | undefined,
+  status: StatusPatch,
+  deps: NewsDeps,
+): void {
   if (status.phase === 'Pending') return;
-  if (status.phase === 'Retrying') sayIfFirst(delivery, status, deps);
-  else saySettled(delivery, status, deps);
+  if (status.phase === 'Retrying') sayIfFirst(delivery, origin, status, deps);
+  else saySettled(delivery, origin, status, deps);
 }
 
-function sayIfFirst(delivery: Delivery, status: StatusPatch, deps: NewsDeps): void {
+function sayIfFirst(
+  delivery: Delivery,
+  origin: string | undefined,
+  status: StatusPatch,
+  deps: NewsDeps,
+): void {
   const { reason, message, attemptCount, nextAttemptAt } = status;
   if (attemptCount !== 1 || !reason) return;
   deps.log.info('a first attempt failed; it will be tried again', {
-    ...fieldsOf(delivery),
+    ...fieldsOf(delivery, origin),
     reason,
     error: message,
     nextAttemptAt,
@@ -38,8 +48,13 @@ function sayIfFirst(delivery: Delivery, status: StatusPatch, deps: NewsDeps): vo
   warn(delivery, 'DeliveryWaits', `hook ${hook.name} cannot be told yet: ${reason}: ${message}`, deps);
 }
 
-function saySettled(delivery: Delivery, { phase, reason, message }: StatusPatch, deps: NewsDeps): void {
-  const fields = { ...fieldsOf(delivery), reason };
+function saySettled(
+  delivery: Delivery,
+  origin: string | undefined,
+  { phase, reason, message }: StatusPatch,
+  deps: NewsDeps,
+): void {
+  const fields = { ...fieldsOf(delivery, origin), reason };
   if (phase !== 'Failed') {
     deps.log.debug('a Delivery is settled', { ...fields, phase });
     return;
@@ -54,14 +69,20 @@ function warn({ metadata, spec }: Delivery, reason: string, message: string, { e
   events.record({ kind: 'Task', namespace: metadata.namespace, name, uid }, 'Warning', reason, message);
 }
 
-/** What a log line says of a Delivery: names and the origin, never a path. */
-export function fieldsOf(delivery: Delivery): LogFields {
+/**
+ * What a log line says of a Delivery: names and the origin, never a path. Where a URL in a Secret leads is known only
+ * once there was an attempt; without one the line says where it stands.
+ */
+export function fieldsOf(delivery: Delivery, origin?: string): LogFields {
   const { metadata, spec } = delivery;
+  const secret = origin === undefined ? urlSecretOf(delivery) : undefined;
   return {
     delivery: metadata.name,
     namespace: metadata.namespace,
     task: spec.task.name,
     hook: spec.hook.name,
-    origin: laneOf(delivery),
+    ...(secret === undefined
+      ? { origin: origin ?? laneOf(delivery) }
+      : { urlFrom: `${secret.name}/${secret.key}` }),
   };
 }

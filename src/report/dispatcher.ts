@@ -137,6 +137,7 @@ export class Dispatcher {
     const work = {
       step: (delivery: Delivery) => this.#decide(delivery),
       attempt: (delivery: Delivery, hook: Hook) => this.#attempt(delivery, hook),
+      laneOf: (delivery: Delivery, hook: Hook) => this.#laneOf(delivery, hook),
     };
     this.#lastAttempts = new LastAttempts(deps, work, metrics);
     this.#view = deps.informers.of('Delivery').view({
@@ -164,6 +165,13 @@ export class Dispatcher {
 
   get underWay(): number {
     return this.#agenda.underWay;
+  }
+
+  /** Whether something of a namespace is to be told, perhaps for the last time. Looks at all that is pending. */
+  owesAttempts(namespace: string): boolean {
+    if (this.#lastAttempts.isOwed(namespace)) return true;
+    for (const key of this.#view.keys()) if (parseKeyText(key).namespace === namespace) return true;
+    return false;
   }
 
   /** Works until the signal aborts; then lets attempts under way end and writes what came of them. */
@@ -339,7 +347,7 @@ export class Dispatcher {
     if (!needsDispatch(delivery)) return nothing;
     const step = await this.#decide(delivery);
     if (step.do === 'send') return { do: 'send', delivery, hook: step.hook };
-    await this.#write(text, delivery, settledStatus(delivery, step, this.#deps.clock.now()));
+    await this.#write(text, delivery, settledStatus(delivery, step, this.#deps.clock.now()), undefined);
     return nothing;
   }
 
@@ -368,12 +376,13 @@ export class Dispatcher {
     if (this.#view.get(delivery.metadata) === undefined) return;
     this.#sending.add(text);
     const result = await this.#attempt(delivery, hook).finally(() => this.#sending.delete(text));
-    this.#observe(lane, result);
+    // A Secret may lead elsewhere since its lane was found.
+    this.#observe(result.origin ?? lane, result);
     const stepsMs = this.#settings.retryStepsMs;
     const time = { nowMs: this.#deps.clock.now(), random: Math.random(), stepsMs };
     const status = attemptedStatus(delivery, hook, result.verdict, result.record, time);
     const gone = status.reason === 'Gone' ? { goneUrlVersion: result.urlVersion } : {};
-    await this.#write(text, delivery, { ...status, ...gone });
+    await this.#write(text, delivery, { ...status, ...gone }, result.origin);
   }
 
   /** The Delivery as it stands: the one the watch brought, if it is still in memory, else read. */
@@ -426,7 +435,12 @@ export class Dispatcher {
       this.#deps.log.info('an origin answers again', { origin: lane });
   }
 
-  async #write(text: string, delivery: Delivery, status: StatusPatch): Promise<void> {
+  async #write(
+    text: string,
+    delivery: Delivery,
+    status: StatusPatch,
+    origin: string | undefined,
+  ): Promise<void> {
     const written = await writeStatus(
       delivery,
       status,
@@ -443,7 +457,7 @@ export class Dispatcher {
       this.#firstSight.take(delivery.metadata.name);
       this.#metrics.settled.inc({ phase: status.phase, reason: status.reason ?? '' });
     }
-    sayDeliveryNews(delivery, status, this.#deps);
+    sayDeliveryNews(delivery, origin, status, this.#deps);
   }
 }
 

@@ -11,13 +11,15 @@ import { type DeliveryStep, needsDispatch } from './decide-delivery.ts';
 import { type Departure, decideDeparture } from './decide-last-attempt.ts';
 import { fieldsOf } from './delivery-news.ts';
 import { FairQueue } from './fair-queue.ts';
-import { laneOf } from './lane.ts';
+import { laneOf, urlSecretOf } from './lane.ts';
 import type { LastOutcome, ReportMetrics } from './metrics.ts';
 
 /** What the dispatcher does for a last attempt as for any other. */
 export interface LastAttemptWork {
   readonly step: (delivery: Delivery) => Promise<DeliveryStep>;
   readonly attempt: (delivery: Delivery, hook: Hook) => Promise<AttemptResult>;
+  /** The origin that it leads to; undefined when nothing will be sent there. */
+  readonly laneOf: (delivery: Delivery, hook: Hook) => Promise<string | undefined>;
 }
 
 /** So many at once, besides the attempts of the agenda; so many of one origin. */
@@ -48,6 +50,8 @@ export class LastAttempts {
   readonly #metrics: ReportMetrics;
   /** Of which it is not known why they were deleted, by namespace. */
   readonly #unexplained = new Map<string, Departed[]>();
+  /** How many of a namespace have no outcome yet. */
+  readonly #outstanding = new Map<string, number>();
   readonly #queue = new FairQueue(limits);
   readonly #queued = new Map<string, Departed>();
   readonly #stopping = new AbortController();
@@ -60,6 +64,11 @@ export class LastAttempts {
     this.#metrics = metrics;
   }
 
+  /** Whether something of a namespace waits for its last attempt, or that is under way. */
+  isOwed(namespace: string): boolean {
+    return this.#outstanding.has(namespace);
+  }
+
   /** Takes over a Delivery that was deleted. `underWay`: there is an attempt at it. */
   take(delivery: Delivery, underWay: boolean): void {
     if (this.#stopping.signal.aborted || !needsDispatch(delivery)) return;
@@ -70,6 +79,7 @@ export class LastAttempts {
     }
     this.#kept += 1;
     const { namespace } = delivery.metadata;
+    this.#outstanding.set(namespace, (this.#outstanding.get(namespace) ?? 0) + 1);
     const others = this.#unexplained.get(namespace);
     if (others !== undefined) {
       others.push(departed);
@@ -132,16 +142,35 @@ export class LastAttempts {
     const step = decideDeparture({ namespace, underWay, sinceMs: this.#deps.clock.monotonic() - since });
     if (step.do === 'ask') return false;
     if (step.do === 'attempt') {
-      const text = keyText(delivery.metadata);
-      this.#queued.set(text, departed);
-      this.#queue.add(laneOf(delivery), text);
-      this.#pump();
+      if (urlSecretOf(delivery) === undefined) this.#enqueue(departed, laneOf(delivery));
+      else this.#begin(this.#enqueueByOrigin(departed));
       return true;
     }
     this.#kept -= 1;
+    this.#settle(delivery);
     if (step.do === 'count') this.#count(departed, step.outcome);
     else this.#deps.log.info('a Delivery that somebody deleted is not sent', fieldsOf(delivery));
     return true;
+  }
+
+  /** Several Secrets may lead to one origin, which has its places all the same. */
+  async #enqueueByOrigin(departed: Departed): Promise<void> {
+    const { delivery } = departed;
+    let lane: string | undefined;
+    try {
+      const step = await this.#work.step(delivery);
+      if (step.do === 'send') lane = await this.#work.laneOf(delivery, step.hook);
+    } catch {
+      // Its Secret could not be read: the attempt will say so.
+    }
+    this.#enqueue(departed, lane ?? laneOf(delivery));
+  }
+
+  #enqueue(departed: Departed, lane: string): void {
+    const text = keyText(departed.delivery.metadata);
+    this.#queued.set(text, departed);
+    this.#queue.add(lane, text);
+    this.#pump();
   }
 
   #pump(): void {
@@ -153,6 +182,7 @@ export class LastAttempts {
       this.#kept -= 1;
       this.#begin(
         (departed === undefined ? Promise.resolve() : this.#attempt(departed)).finally(() => {
+          if (departed !== undefined) this.#settle(departed.delivery);
           this.#queue.done(next.lane);
           this.#pump();
         }),
@@ -174,20 +204,26 @@ export class LastAttempts {
         this.#count(departed, step.phase === 'Skipped' ? 'skipped' : 'failed', step.message);
         return;
       }
-      const { verdict } = await this.#work.attempt(delivery, step.hook);
-      this.#count(departed, verdict.kind === 'delivered' ? 'delivered' : 'failed', verdict.message);
+      const { verdict, origin } = await this.#work.attempt(delivery, step.hook);
+      this.#count(departed, verdict.kind === 'delivered' ? 'delivered' : 'failed', verdict.message, origin);
     } catch (thrown) {
       // Its Secrets could not be read: nothing was sent.
       this.#count(departed, 'failed', toError(thrown).message);
     }
   }
 
+  #settle({ metadata: { namespace } }: Delivery): void {
+    const left = (this.#outstanding.get(namespace) ?? 0) - 1;
+    if (left > 0) this.#outstanding.set(namespace, left);
+    else this.#outstanding.delete(namespace);
+  }
+
   /** The record is gone: this is all that is left to know of it. */
-  #count({ delivery }: Departed, outcome: LastOutcome, message?: string): void {
+  #count({ delivery }: Departed, outcome: LastOutcome, message?: string, origin?: string): void {
     this.#metrics.goneWithNamespace.inc({ outcome });
     const level = outcome === 'failed' || outcome === 'unsent' ? 'warn' : 'info';
     this.#deps.log[level]('a Delivery went with its namespace', {
-      ...fieldsOf(delivery),
+      ...fieldsOf(delivery, origin),
       lastAttempt: outcome,
       ...(message === undefined ? {} : { message }),
     });

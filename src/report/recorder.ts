@@ -28,6 +28,7 @@ import {
 import { draftDeliveries } from './delivery-draft.ts';
 import type { FirstSight } from './first-sight.ts';
 import { saysHeld, withHeld, withoutHeld } from './held-condition.ts';
+import { HookFaults } from './hook-faults.ts';
 import { parseHooks } from './hooks-annotation.ts';
 import type { ReportMetrics } from './metrics.ts';
 import { formatRun, isSameRun, type Run } from './run-id.ts';
@@ -74,6 +75,7 @@ export class Recorder {
   readonly #informer: Informer<Task>;
   readonly #view: View<Task>;
   readonly #queue: Workqueue;
+  readonly #hookFaults: HookFaults;
   /** When the terminal phase of a Task in the view was seen, monotonic. */
   readonly #seenAt = new Map<string, number>();
   /** The run, and the hooks, whose Deliveries exist, for Tasks whose patch met a newer version. */
@@ -91,6 +93,7 @@ export class Recorder {
     this.#settings = settings;
     this.#metrics = metrics;
     this.#firstSight = firstSight;
+    this.#hookFaults = new HookFaults(deps);
     this.#queue = new Workqueue({
       reconcile: (key) => this.#reconcile(key),
       clock: deps.clock,
@@ -167,7 +170,7 @@ export class Recorder {
       case 'nothing':
         return undefined;
       case 'hold':
-        await this.#patch(task, hold(task));
+        if (await this.#patch(task, hold(task))) this.#hookFaults.say(task);
         return undefined;
       case 'release':
         await this.#release(task, step.reason);
@@ -262,16 +265,18 @@ export class Recorder {
 
   /**
    * Patches metadata of the version that was judged (R2). When there is a newer one it is on its way through the
-   * watch, and brings the Task back here; a Task that is gone needs nothing.
+   * watch, and brings the Task back here; a Task that is gone needs nothing. Whether it was patched.
    */
-  async #patch(task: Task, metadata: Readonly<Record<string, unknown>>): Promise<void> {
+  async #patch(task: Task, metadata: Readonly<Record<string, unknown>>): Promise<boolean> {
     const patch: MergePatch = {
       metadata: { ...metadata, resourceVersion: task.metadata.resourceVersion },
     };
     try {
       await this.#deps.store.patch('Task', keyOf(task), patch);
+      return true;
     } catch (error) {
       if (!isStoreError(error, 'Conflict') && !isStoreError(error, 'NotFound')) throw error;
+      return false;
     }
   }
 

@@ -34,7 +34,7 @@ const longSteadyMs = 6 * 3_600_000;
 const driftMs = 60_000;
 const pageSize = 200;
 
-type SweepDeps = Pick<RoomDeps, 'store' | 'namespaces' | 'clock' | 'log'>;
+type SweepDeps = Pick<RoomDeps, 'store' | 'namespaces' | 'access' | 'clock' | 'log'>;
 
 /**
  * Removes settled Deliveries when their time is over, once an hour, until the signal aborts. A clock that is
@@ -83,11 +83,11 @@ async function sweep(
   isLongSteady: boolean,
   signal: AbortSignal,
 ): Promise<{ readonly removed: number; readonly putOff: number }> {
-  const { store, namespaces, clock } = deps;
+  const { store, namespaces, access, clock } = deps;
   const nowMs = clock.now();
   let removed = 0;
   let putOff = 0;
-  for await (const page of everyPage(store, 'Delivery', { namespaces, limit: pageSize, signal })) {
+  for await (const page of everyPage(store, 'Delivery', { namespaces, access, limit: pageSize, signal })) {
     const old = page.filter((delivery) => overForMs(delivery, nowMs, retention) > 0);
     const due = isLongSteady
       ? old

@@ -31,6 +31,8 @@ export interface ReportRoom extends Room {
   readonly caughtUp: boolean;
   /** Resolves as soon as it is. @throws the signal's reason when it aborts first */
   untilCaughtUp(signal: AbortSignal): Promise<void>;
+  /** Whether something of a namespace is to be told, perhaps for the last time. */
+  owesAttempts(namespace: string): boolean;
 }
 
 export function createReportRoom(deps: RoomDeps, settings: ReportSettings): ReportRoom {
@@ -58,6 +60,7 @@ export function createReportRoom(deps: RoomDeps, settings: ReportSettings): Repo
       return recorder.caughtUp;
     },
     untilCaughtUp: (signal) => recorder.untilCaughtUp(signal),
+    owesAttempts: (namespace) => dispatcher.owesAttempts(namespace),
     async run(signal) {
       await Promise.all([
         recorder.run(signal),

@@ -212,9 +212,11 @@ export class TaskController {
   async #markUnderWay(task: Task, progress: RunProgress): Promise<void> {
     const { status } = await this.#write.underWay(task, progress);
     const { events } = this.#deps;
-    const { phase, jobName } = task.status ?? {};
+    const { phase, jobName, message } = task.status ?? {};
     if (jobName === undefined && progress.jobName !== undefined)
       events.record(subjectOf(task), 'Normal', 'TaskCreated', `its Job ${progress.jobName} is made`);
+    if (progress.heldUp !== undefined && progress.heldUp !== message)
+      events.record(subjectOf(task), 'Warning', 'TaskHeldUp', progress.heldUp);
     if (phase !== 'Running' && status?.phase === 'Running')
       events.record(subjectOf(task), 'Normal', 'TaskRunning', 'its program runs');
   }

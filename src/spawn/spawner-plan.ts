@@ -1,3 +1,6 @@
+import type { Fault } from '../api/fault.ts';
+import { bodyTemplateFaults, filterFaults, hooksAnnotationFaults } from '../api/hook-check.ts';
+import { onCompletionAnnotation } from '../api/names.ts';
 import type { TaskSpawner } from '../api/task-spawner.ts';
 import { sourceNames } from '../api/task-spawner.ts';
 import { type Source, SpawnerConfigError } from './source.ts';
@@ -9,6 +12,8 @@ import { parseTaskTemplates, type TaskTemplates } from './task-templates.ts';
 export interface SpawnerPlan {
   readonly source: Source;
   readonly templates: TaskTemplates;
+  /** What is wrong with its hooks. Its Tasks are made all the same, and end without being told to these. */
+  readonly hookFaults: readonly Fault[];
 }
 
 /** A plan, or one line that says why there is none. */
@@ -22,7 +27,11 @@ export function planSpawner(spec: TaskSpawner['spec']): Planned {
     refuseUnsupported(spec);
     return {
       ok: true,
-      plan: { source: sourceOf(spec.when), templates: parseTaskTemplates(spec.taskTemplate) },
+      plan: {
+        source: sourceOf(spec.when),
+        templates: parseTaskTemplates(spec.taskTemplate),
+        hookFaults: hookFaultsOf(spec),
+      },
     };
   } catch (thrown) {
     if (!(thrown instanceof SpawnerConfigError)) throw thrown;
@@ -61,6 +70,19 @@ function sourceOf(when: TaskSpawner['spec']['when']): Source {
           message: 'this version of Telos does not work this source yet; use cron or webhook',
         },
   );
+}
+
+/** Faults that a store lets through when whoever applied it did not ask Telos. */
+function hookFaultsOf({ onCompletion, taskTemplate }: TaskSpawner['spec']): readonly Fault[] {
+  if (onCompletion !== undefined) {
+    const path = ['spec', 'onCompletion', 'hooks'];
+    return [...filterFaults(onCompletion.hooks, path), ...bodyTemplateFaults(onCompletion.hooks, path)];
+  }
+  const stamped = taskTemplate.metadata?.annotations?.[onCompletionAnnotation];
+  // A template is not JSON before it is rendered.
+  if (stamped === undefined || stamped.includes('{{')) return [];
+  const path = ['spec', 'taskTemplate', 'metadata', 'annotations', onCompletionAnnotation];
+  return hooksAnnotationFaults(stamped, path);
 }
 
 /** What a Task would have to lack without anybody noticing is refused instead. */

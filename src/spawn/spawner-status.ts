@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Condition } from '../api/meta.ts';
 import type { TaskSpawner, TaskSpawnerStatus } from '../api/task-spawner.ts';
-import { rfc3339 } from '../base/text.ts';
+import { clampUtf8, rfc3339 } from '../base/text.ts';
 import { limitOf } from './build-task.ts';
 import type { SlotCounts } from './slots.ts';
 import type { Planned } from './spawner-plan.ts';
@@ -78,6 +78,12 @@ function reachedLimit({ spawner, totalTasksCreated }: StatusInput): number | und
   return limit !== undefined && totalTasksCreated >= limit ? limit : undefined;
 }
 
+/** The condition of a TaskSpawner whose hooks are wrong; one whose hooks are right has none. */
+const invalidHooks = 'InvalidHooks';
+
+/** What a condition's message may have, in bytes. */
+const maxMessageBytes = 1024;
+
 /** One condition before its times are known. */
 interface Verdict {
   readonly type: string;
@@ -89,8 +95,13 @@ interface Verdict {
 function conditionsOf(input: StatusInput): Condition[] {
   const { spawner, nowMs } = input;
   const before = spawner.status?.conditions ?? [];
-  const verdicts = [suspendedVerdict(input), limitVerdict(input), errorVerdict(input)];
-  const types = new Set(verdicts.map(({ type }) => type));
+  const verdicts = [
+    suspendedVerdict(input),
+    limitVerdict(input),
+    errorVerdict(input),
+    ...hooksVerdict(input),
+  ];
+  const types = new Set([...verdicts.map(({ type }) => type), invalidHooks]);
   const { generation } = spawner.metadata;
   const own = verdicts.map((verdict): Condition => {
     const same = before.find(({ type, status }) => type === verdict.type && status === verdict.status);
@@ -125,4 +136,12 @@ function errorVerdict(input: StatusInput): Verdict {
   return trouble === undefined
     ? { type, status: 'False', reason: 'NoErrors', message: '' }
     : { type, status: 'True', reason: 'TaskCreationFailed', message: trouble };
+}
+
+function hooksVerdict({ planned }: StatusInput): readonly Verdict[] {
+  const faults = planned.ok ? planned.plan.hookFaults : [];
+  if (faults.length === 0) return [];
+  const message = faults.map((fault) => `${fault.path}: ${fault.message}`).join('; ');
+  const status = 'True';
+  return [{ type: invalidHooks, status, reason: 'FaultFound', message: clampUtf8(message, maxMessageBytes) }];
 }

@@ -36,10 +36,10 @@ export class Informer<R extends Versioned> {
   readonly #source: ListWatch<R>;
   readonly #options: InformerOptions<R>;
   readonly #views: SelectedView<R, unknown>[] = [];
-  readonly #synced: Promise<void>;
+  #synced: Promise<void>;
   #markSynced: () => void = () => {};
   #markDamaged: (error: Error) => void = () => {};
-  /** Namespaces whose first list is not in the views; `undefined` stands for all of them. */
+  /** Namespaces whose first list is awaited and not in the views; `undefined` stands for all of them. */
   readonly #unlisted: Set<string | undefined>;
   #running = false;
 
@@ -47,12 +47,7 @@ export class Informer<R extends Versioned> {
     this.#source = source;
     this.#options = options;
     this.#unlisted = new Set(options.namespaces ?? [undefined]);
-    this.#synced = new Promise((resolve, reject) => {
-      this.#markSynced = resolve;
-      this.#markDamaged = reject;
-    });
-    // Whoever waits hears of it; nobody has to.
-    this.#synced.catch(() => {});
+    this.#synced = this.#untilListed();
   }
 
   /** Adds a view. Only before `run`. */
@@ -64,7 +59,7 @@ export class Informer<R extends Versioned> {
     return view;
   }
 
-  /** Whether the first list is in the views. */
+  /** Whether the first list of each namespace that is open is in the views. */
   get isSynced(): boolean {
     return this.#unlisted.size === 0;
   }
@@ -96,11 +91,31 @@ export class Informer<R extends Versioned> {
       listed: (seen, namespace) => {
         if (namespace !== undefined && !this.#concerns(namespace)) return;
         if (seen !== undefined) for (const view of views) view.retain(seen, namespace);
-        this.#unlisted.delete(namespace);
-        if (this.isSynced) this.#markSynced();
+        this.#awaitNoLonger(namespace);
       },
       damaged: (error) => this.#markDamaged(error),
+      closed: (namespace) => this.#awaitNoLonger(namespace),
+      opened: (namespace) => {
+        if (!this.#concerns(namespace)) return;
+        if (this.isSynced) this.#synced = this.#untilListed();
+        this.#unlisted.add(namespace);
+      },
     };
+  }
+
+  #untilListed(): Promise<void> {
+    const listed = new Promise<void>((resolve, reject) => {
+      this.#markSynced = resolve;
+      this.#markDamaged = reject;
+    });
+    // Whoever waits hears of it; nobody has to.
+    listed.catch(() => {});
+    return listed;
+  }
+
+  #awaitNoLonger(namespace: string | undefined): void {
+    this.#unlisted.delete(namespace);
+    if (this.isSynced) this.#markSynced();
   }
 
   #concerns(namespace: string): boolean {

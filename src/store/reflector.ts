@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { isStoreError } from './errors.ts';
+import type { NamespaceAccess } from './namespace-access.ts';
 import { type Change, keyText } from './store.ts';
 import type { Versioned } from './view.ts';
 
@@ -29,6 +30,8 @@ export interface ReflectorOptions {
   readonly log: Logger;
   /** Only these namespaces; absent: all. */
   readonly namespaces?: readonly string[] | undefined;
+  /** Which of these namespaces may be read now; absent: all. */
+  readonly access?: NamespaceAccess | undefined;
 }
 
 /** Who is told what a collection holds. None of it may throw or wait. */
@@ -43,6 +46,10 @@ export interface Sink<R> {
   listed(seen: ReadonlySet<string> | undefined, namespace: string | undefined): void;
   /** The store has to be mended before anything can be listed. */
   damaged(error: Error): void;
+  /** A namespace is not to be waited for: nobody may read it now. What was seen of it stays. */
+  closed(namespace: string): void;
+  /** It is there again, and about to be listed. */
+  opened(namespace: string): void;
 }
 
 /** Resources in one page of a list: enough to be quick, few enough to leave the event loop room. */
@@ -56,12 +63,15 @@ const heldMs = 500;
  *
  * F1. Every sink is told of one list that was begun after it came, and then of every change since.
  * F2. Trouble with the store ends in trying again with backoff, never in stopping.
- * F3. There is one watch at a time, of each namespace or of all, and none while there is no sink.
+ * F3. A namespace that may not be read is asked nothing, and listed anew when it may.
+ * F4. There is one watch at a time, of each namespace or of all, and none while there is no sink.
  */
 export class Reflector<R extends Versioned> {
   readonly #source: ListWatch<R>;
   readonly #options: ReflectorOptions;
   readonly #sinks = new Set<Sink<R>>();
+  /** Namespaces that were closed when they were to be read last. */
+  readonly #closed = new Set<string>();
   /** Aborts when another sink comes. */
   #joined = new AbortController();
   #running: { readonly stop: AbortController; readonly ended: Promise<unknown> } | undefined;
@@ -104,6 +114,7 @@ export class Reflector<R extends Versioned> {
       joined = this.#joined;
       const signal = AbortSignal.any([stopped, joined.signal]);
       try {
+        if (await this.#untilOpen(namespace, signal)) version = undefined;
         version ??= await this.#list(namespace, signal);
         const from = version;
         const begun = this.#options.clock.monotonic();
@@ -128,6 +139,24 @@ export class Reflector<R extends Versioned> {
         await this.#pause(failures, signal, toError(thrown));
       }
     }
+  }
+
+  /** Waits until a namespace may be read; returns whether it was closed. @throws the signal's reason */
+  async #untilOpen(namespace: string | undefined, signal: AbortSignal): Promise<boolean> {
+    const { access } = this.#options;
+    if (namespace === undefined || access === undefined) return false;
+    for (;;) {
+      const state = access.stateOf(namespace);
+      if (state === 'open') break;
+      if (state === 'closed') {
+        this.#closed.add(namespace);
+        for (const sink of this.#sinks) sink.closed(namespace);
+      }
+      await access.changed(namespace, signal);
+    }
+    if (!this.#closed.delete(namespace)) return false;
+    for (const sink of this.#sinks) sink.opened(namespace);
+    return true;
   }
 
   /** Lists everything; returns the version to watch from. @throws when the signal aborts */

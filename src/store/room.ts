@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type { EventRecorder } from './event-recorder.ts';
 import type { Informers } from './informer.ts';
+import type { NamespaceAccess } from './namespace-access.ts';
 import type { Tenure } from './shards/tenure.ts';
 import type { ResourceStore } from './store.ts';
 
@@ -11,6 +12,8 @@ export interface RoomDeps {
   readonly store: ResourceStore;
   /** The namespaces that the engine works in; undefined: all. */
   readonly namespaces?: readonly string[] | undefined;
+  /** Which of them may be read now; undefined: all. */
+  readonly access?: NamespaceAccess | undefined;
   /** Until when the work is ours; undefined: for as long as the room runs. */
   readonly tenure?: Tenure | undefined;
   /** Shared by all rooms; a room takes its views when it is made. */

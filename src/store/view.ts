@@ -36,6 +36,8 @@ export interface ViewChange<T> {
 export interface View<T> {
   readonly size: number;
   get(key: Key): T | undefined;
+  /** The keys, as `keyText` writes them. */
+  keys(): Iterable<string>;
   values(): Iterable<T>;
   /** The entries whose `groupBy` is this text. */
   group(text: string): Iterable<T>;
@@ -64,6 +66,10 @@ export class SelectedView<R extends Versioned, T> implements View<T> {
 
   get(key: Key): T | undefined {
     return this.#entries.get(keyText(key))?.value;
+  }
+
+  keys(): Iterable<string> {
+    return this.#entries.keys();
   }
 
   *values(): Iterable<T> {

@@ -1,10 +1,9 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import type { ServerResponse } from 'node:http';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Delivery } from '../../src/api/delivery.ts';
@@ -13,10 +12,12 @@ import { silentLogger } from '../../src/base/log.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../../src/store/store.ts';
 import { type DnsServer, startDnsServer } from '../support/dns-server.ts';
-import { type ReceivedRequest, type Receiver, startReceiver } from '../support/receiver.ts';
+import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { buildTelos, startTelos, telos } from '../support/telos-program.ts';
 import { type Canary, leaksIn, makeCanary } from './canary.ts';
+import { startEcho } from './echo.ts';
 import { type CanaryManifest, canaryManifest } from './manifest.ts';
+import { hasOutcome, untilDeliveries } from './until-deliveries.ts';
 
 /** Everything that Telos said, by where it said it. */
 const said = new Map<string, string>();
@@ -44,7 +45,7 @@ beforeAll(async () => {
   storePath = join(folder, 'made-by-telos', 'telos.db');
   [program, receiver, untrusted, dns] = await Promise.all([
     buildTelos(),
-    startReceiver({ answer: echo }),
+    startEcho(),
     startReceiver(),
     startDnsServer(),
   ]);
@@ -117,6 +118,51 @@ describe('a secret in every place that takes one', () => {
       ).toBe(true);
   });
 
+  test('stands in the bytes of the store, freed ones too, in no form but the one that rows of Secrets have', async () => {
+    const home = join(folder, 'made-by-telos');
+    const files = (await readdir(home)).filter(
+      (name) => name.startsWith('telos.db') && !name.endsWith('.runs'),
+    );
+    expect(files).toEqual(expect.arrayContaining(['telos.db', 'telos.db-wal']));
+    // A row that was moved may have left a part of itself behind, but nothing that is not in it.
+    const stored = manifest.stored.join('\n').toLowerCase();
+    const others = hidden.map(({ forms, ...canary }) => ({
+      ...canary,
+      forms: forms.filter((form) => !stored.includes(form)),
+    }));
+    expect(others.every(({ forms }) => forms.length > 4)).toBe(true);
+    const leaks: string[] = [];
+    for (const name of files) {
+      const bytes = await readFile(join(home, name), 'latin1');
+      leaks.push(...leaksIn(bytes, others).map((place) => `${name}: ${place}`));
+    }
+    expect(leaks).toEqual([]);
+  });
+
+  test('is kept, of a run, in no file but the log of a program that said it', async () => {
+    const runs = join(folder, 'made-by-telos', 'telos.db.runs');
+    const entries = await readdir(runs, { recursive: true, withFileTypes: true });
+    const files = entries
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name));
+    const leaks: string[] = [];
+    for (const file of files)
+      leaks.push(...leaksIn(await readFile(file, 'utf8'), hidden).map(() => basename(file)));
+    expect([...new Set(leaks)]).toEqual(['log']);
+    expect(files.length).toBeGreaterThan(2);
+  });
+
+  test('is repeated by egress check only where it shows the URL that it was asked about', async () => {
+    const urls = [
+      ...manifest.secret.map(({ value }) => `https://127.0.0.1/${value}?key=${value}`),
+      ...manifest.secret.map(({ value }) => `https://user:${value}@chat.example/`),
+    ];
+    const { stdout, stderr } = await cli(['egress', 'check', ...urls, '-o', 'json']);
+    const verdicts = JSON.parse(stdout) as { url: string; reason: string }[];
+    expect(verdicts.map(({ url }) => url)).toEqual(urls);
+    expect(leaksIn(stderr + verdicts.map(({ reason }) => reason).join('\n'), hidden)).toEqual([]);
+  });
+
   test('is kept from other users of the machine: files 0600, folders 0700', async () => {
     const home = join(folder, 'made-by-telos');
     const loose: string[] = [];
@@ -137,16 +183,21 @@ async function runEverything(): Promise<void> {
   const first = await Engine.start('up', [...egress, '-f', manifestFile]);
   store = await openSqliteStore({ path: storePath, clock: systemClock, log: silentLogger });
   await createForeignTask();
+  await createWaitingTask();
   await sendEvents(first.url);
-  await deliveries((all) => all.length === manifest.hookCount + 1 && all.every(hasOutcome));
+  await untilDeliveries(store, {}, (all) => all.length === manifest.hookCount + 1 && all.every(hasOutcome));
   await look(first.url, egress);
   await first.kill();
   const names = (await store.list('Delivery', {})).items.map(({ metadata }) => metadata.name);
   await note('deliveries redeliver', ['deliveries', 'redeliver', ...names]);
+  await note('deliveries recover', ['deliveries', 'recover', '--since', '24h']);
+  for (const name of await taskNames())
+    await note(`deliveries replay ${name}`, ['deliveries', 'replay', name]);
+  await note('deliveries skip', ['deliveries', 'skip', 'waiting']);
   const second = await Engine.start('up after a crash, through a proxy', egress, {
     TELOS_EGRESS_PROXY: `http://user:${engineSecrets.egressProxy.value}@127.0.0.1:1`,
   });
-  await deliveries((all) => all.some(({ status }) => status?.reason === 'Proxy'));
+  await untilDeliveries(store, {}, (all) => all.some(({ status }) => status?.reason === 'Proxy'));
   await note('deliveries list after the crash', ['deliveries', 'list', '-o', 'wide']);
   await note('deliveries list -o yaml after the crash', ['deliveries', 'list', '-o', 'yaml']);
   await fetchText(`${second.url}/metrics`);
@@ -170,6 +221,12 @@ async function look(url: string, egress: readonly string[]): Promise<void> {
     [...test, '--print', '-o', 'json'],
     [...test, ...egress],
     [...test, ...egress, '-o', 'json', '--debug'],
+    ...[[], ['-o', 'json']].map((output) => ['egress', 'check', ...checked, ...egress, ...output]),
+    ...(await taskNames('second')).map((name) => ['logs', `task/${name}`]),
+    ['run', '--from', 'taskspawner/second', '--name', 'by-hand', '-w'],
+    ['logs', 'task/by-hand'],
+    ['annotate', 'task/waiting', 'kelos.dev/on-completion=[{"name":"x"}]', '--overwrite'],
+    ['get', 'nothing'],
     ['validate', '-f', manifestFile],
     ['apply', '-f', manifestFile],
     ['apply', '-f', manifestFile, '--dry-run', '-o', 'name'],
@@ -177,6 +234,37 @@ async function look(url: string, egress: readonly string[]): Promise<void> {
   ];
   for (const args of commands) await note(args.join(' ').replaceAll(folder, ''), args);
   for (const path of ['/metrics', '/healthz', '/readyz', '/nothing']) await fetchText(url + path);
+}
+
+/** What `egress check` is asked about: the operator's own words, not what stands in Secrets. */
+const checked = [
+  'https://chat.example/',
+  'https://169.254.169.254/',
+  'https://localhost/',
+  'http://127.0.0.1/',
+];
+
+/** The Tasks, or those of one TaskSpawner. */
+async function taskNames(spawner?: string): Promise<readonly string[]> {
+  const { items } = await store.list('Task', {});
+  return items
+    .filter(({ metadata }) => spawner === undefined || metadata.labels?.['kelos.dev/taskspawner'] === spawner)
+    .map(({ metadata }) => metadata.name);
+}
+
+/** A Task of others that does not end. */
+async function createWaitingTask(): Promise<void> {
+  const hooks = [{ name: 'never', webhook: { urlFrom: { secretKeyRef: { name: 'urls', key: 'ok' } } } }];
+  await store.create<'Task'>({
+    apiVersion: 'kelos.dev/v1alpha2',
+    kind: 'Task',
+    metadata: {
+      name: 'waiting',
+      namespace: 'default',
+      annotations: { 'kelos.dev/on-completion': JSON.stringify(hooks) },
+    },
+    spec: { type: 'command', command: ['true'], suspend: true },
+  });
 }
 
 /** A Task of others, whose hooks nobody checked. */
@@ -207,22 +295,6 @@ async function sendEvents(url: string): Promise<void> {
     });
     said.set(`event ${answer.status}`, await answer.text());
   }
-}
-
-/** Resolves when all Deliveries together are as wanted. */
-async function deliveries(wanted: (all: readonly Delivery[]) => boolean): Promise<void> {
-  const page = await store.list('Delivery', {});
-  const all = new Map(page.items.map((item) => [item.metadata.name, item]));
-  if (wanted([...all.values()])) return;
-  for await (const event of store.watch('Delivery', { resourceVersion: page.resourceVersion })) {
-    if (event.type === 'BOOKMARK') continue;
-    all.set(event.resource.metadata.name, event.resource);
-    if (wanted([...all.values()])) return;
-  }
-}
-
-function hasOutcome({ status }: Delivery): boolean {
-  return status?.settledAt !== undefined || (status?.attemptCount ?? 0) > 0;
 }
 
 /** Runs the program in this process and keeps what it says. */
@@ -276,27 +348,6 @@ function rowsOfStore(): Row[] {
 
 function statusOf(json: string): string {
   return JSON.stringify((JSON.parse(json) as Delivery).status ?? {});
-}
-
-/** Answers with all that it was sent, in every way that receivers write it. */
-function echo({ path, headers, body }: ReceivedRequest, response: ServerResponse): void {
-  const secrets = [headers.authorization ?? '', String(headers['x-odd'] ?? ''), path];
-  const url = `${receiver.origin}${path}`;
-  const ways: readonly ((text: string) => string)[] = [
-    (text) => text,
-    (text) => JSON.stringify({ text }),
-    encodeURIComponent,
-    (text) => Buffer.from(text).toString('base64'),
-    (text) => Buffer.from(text).toString('hex'),
-    (text) => text.slice(0, text.length / 2 + 4),
-    (text) => text.slice(-18),
-    () => `<a href="${url}">${body.toString()}`,
-  ];
-  // An answer is kept to some length only, so each request is echoed in another way.
-  const way = ways[receiver.requests.length % ways.length] ?? String;
-  const status = path.startsWith('/fail') ? 500 : path.startsWith('/moved') ? 307 : 200;
-  response.writeHead(status, { location: url });
-  response.end(secrets.map(way).join('\n'));
 }
 
 /** The program as it is shipped, with everything logged. */

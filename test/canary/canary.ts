@@ -11,7 +11,8 @@ export interface Canary {
 
 /**
  * Makes a secret of two random halves with a text between them (which encodings write differently). Either half
- * gives it away: as it is, backwards, in hex, and in base64 wherever it stands in what was encoded.
+ * gives it away: as it is, backwards, in hex, and in base64 wherever it stands in what was encoded. A half is letters
+ * and digits, which URLs and JSON write as they are; its base64 is looked for as they write that, too.
  */
 export function makeCanary(place: string, middle = ''): Canary {
   const halves = [randomHalf(), randomHalf()] as const;
@@ -45,6 +46,11 @@ function base64Forms(text: string): string[] {
     const first = Math.ceil((offset * 8) / 6);
     const last = Math.floor(((offset + text.length) * 8) / 6);
     const sure = encoded.slice(first, last).toLowerCase();
-    return [sure, sure.replaceAll('+', '-').replaceAll('/', '_')];
+    return [
+      sure,
+      sure.replaceAll('+', '-').replaceAll('/', '_'),
+      encodeURIComponent(sure).toLowerCase(),
+      sure.replaceAll('/', '\\/'),
+    ];
   });
 }

@@ -17,6 +17,8 @@ export interface CanaryManifest {
   readonly clear: readonly Canary[];
   /** What signs inbound events. */
   readonly sourceSecret: string;
+  /** Values of the Secrets, as their rows hold them. */
+  readonly stored: readonly string[];
   /** Hooks of both TaskSpawners together. */
   readonly hookCount: number;
 }
@@ -72,7 +74,16 @@ export function canaryManifest({ echo, untrusted }: Targets): CanaryManifest {
       hook('elsewhere', `url: "${plainUrl()}"`, 'secretRef: {name: for-others}'),
     ],
   };
-  const signingKey = Buffer.from(hidden('signing')).toString('base64');
+  const signingKeys = ['the new signing key', 'the old signing key'].map(
+    (place) => `whsec_${Buffer.from(hidden(place)).toString('base64')}`,
+  );
+  const stored: string[] = [];
+  const secretManifest = (name: string, values: Values, metadata: readonly string[] = []): string => {
+    stored.push(...Object.values(values).map((value) => Buffer.from(value).toString('base64')));
+    return secretText(name, values, metadata);
+  };
+  const lastApplied = hidden('what kubectl applied last');
+  stored.push(lastApplied);
   const privateKey = `BEGIN\n${hidden('a line of a credential')}\nEND`;
   const text = [
     secretManifest('urls', urls),
@@ -84,9 +95,9 @@ export function canaryManifest({ echo, untrusted }: Targets): CanaryManifest {
     secretManifest('for-others', { 'X-Other': hidden('a header for other origins') }, [
       'annotations:',
       '  telos.dev/hook-origins: https://elsewhere.example',
-      `  kubectl.kubernetes.io/last-applied-configuration: ${JSON.stringify(hidden('what kubectl applied last'))}`,
+      `  kubectl.kubernetes.io/last-applied-configuration: ${JSON.stringify(lastApplied)}`,
     ]),
-    secretManifest('keys', { right: `whsec_${signingKey}`, wrong: `whsek_${hidden('a wrong signing key')}` }),
+    secretManifest('keys', { right: signingKeys.join(' '), wrong: `whsek_${hidden('a wrong signing key')}` }),
     secretManifest('source', { key: sourceSecret }),
     secretManifest('credentials', {
       AGENT_TOKEN: hidden('credentials of a Task'),
@@ -104,10 +115,10 @@ kind: AgentConfig
 metadata: {name: tools}
 spec:
   mcpServers: [{name: a, type: http, url: "https://mcp.example", headersFrom: {secretRef: {name: mcp}}}]`,
-    spawnerManifest('first', hooks.first),
-    spawnerManifest('second', hooks.second),
+    spawnerManifest('first', hooks.first, chatter),
+    spawnerManifest('second', hooks.second, quiet),
   ].join('\n---\n');
-  return { text, secret, clear, sourceSecret, hookCount: hooks.first.length + hooks.second.length };
+  return { text, secret, clear, sourceSecret, stored, hookCount: hooks.first.length + hooks.second.length };
 }
 
 function hook(name: string, ...webhook: readonly string[]): string {
@@ -118,11 +129,9 @@ function fromSecret(key: string): string {
   return `urlFrom: {secretKeyRef: {name: urls, key: ${key}}}`;
 }
 
-function secretManifest(
-  name: string,
-  values: Readonly<Record<string, string>>,
-  metadata: readonly string[] = [],
-): string {
+type Values = Readonly<Record<string, string>>;
+
+function secretText(name: string, values: Values, metadata: readonly string[]): string {
   return [
     'apiVersion: v1',
     'kind: Secret',
@@ -144,7 +153,10 @@ const chatter = [
   'exit 3',
 ].join('; ');
 
-function spawnerManifest(name: string, hooks: readonly string[]): string {
+/** Its program is given the same and says nothing of it: what its log shows is not the program's doing. */
+const quiet = 'echo quiet; exit 3';
+
+function spawnerManifest(name: string, hooks: readonly string[], program: string): string {
   return `apiVersion: kelos.dev/v1alpha2
 kind: TaskSpawner
 metadata: {name: ${name}}
@@ -153,7 +165,8 @@ spec:
     webhook: {source: events, fieldMapping: {id: $.id}, secretRef: {name: source, key: key}}
   taskTemplate:
     type: command
-    command: [sh, -c, ${JSON.stringify(chatter)}]
+    image: busybox
+    command: [sh, -c, ${JSON.stringify(program)}]
     credentials: {type: api-key, secretRef: {name: credentials}}
     env: [{name: ENV_TOKEN, valueFrom: {secretKeyRef: {name: env, key: token}}}]
   onCompletion:

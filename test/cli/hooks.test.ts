@@ -179,6 +179,18 @@ describe('egress check', () => {
       exitCode: 0,
       stdout: expect.stringMatching(/^allowed +https:\/\/127\.0\.0\.1\//),
     });
+    const json = await sandbox.telos(['egress', 'check', 'https://127.0.0.1/', '-o', 'json'], {
+      env: { TELOS_EGRESS_ALLOW: '127.0.0.1' },
+    });
+    expect(JSON.parse(json.stdout)).toEqual([
+      {
+        url: 'https://127.0.0.1/',
+        verdict: 'allowed',
+        stage: 'address',
+        reason: expect.stringContaining('127.0.0.1 by --egress-allow 127.0.0.1'),
+        addresses: ['127.0.0.1'],
+      },
+    ]);
     const variable = await sandbox.telos(['egress', 'check', 'https://127.0.0.1/'], {
       env: { TELOS_EGRESS_ALLOW: '10.0.0.0/8, 127.0.0.1/32' },
     });

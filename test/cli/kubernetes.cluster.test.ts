@@ -6,12 +6,17 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFin
 import { describeOnCluster, sharedCluster } from '../cluster/kit/cluster.ts';
 import { ClusterClient } from '../cluster/kit/cluster-client.ts';
 import type { KubeObject } from '../cluster/kit/kube-object.ts';
+import { readKubeconfig } from '../cluster/kit/kubeconfig.ts';
+import { tokenAs } from '../cluster/kit/roles.ts';
 import { installDefinitions, kubeconfigAs } from '../store/kubernetes/cluster-store.ts';
+import { startCuttingProxy } from '../store/kubernetes/cutting-proxy.ts';
 import { type TelosOptions, telos } from '../support/telos-program.ts';
 
 describeOnCluster('the commands on a Kubernetes cluster', () => {
   let admin: ClusterClient;
   let namespace: string;
+  let token: string;
+  let operator: Awaited<ReturnType<typeof kubeconfigAs>>;
   const run = (
     args: string[],
     stdin = '',
@@ -19,7 +24,7 @@ describeOnCluster('the commands on a Kubernetes cluster', () => {
   ): ReturnType<typeof telos> =>
     telos([...args, '--store', 'kubernetes', '-n', namespace], {
       stdin,
-      env: { KUBECONFIG: sharedCluster().kubeconfig },
+      env: { KUBECONFIG: operator.file },
       ...options,
     });
 
@@ -30,8 +35,13 @@ describeOnCluster('the commands on a Kubernetes cluster', () => {
   afterAll(() => admin.close());
   beforeEach(async () => {
     namespace = await admin.createNamespace('cli', { serviceAccount: sharedCluster().controllers });
+    token = await tokenAs(admin, 'operator', namespace);
+    operator = await kubeconfigAs(sharedCluster().kubeconfig, { token });
   });
-  afterEach(() => admin.delete('v1/namespaces', { name: namespace }));
+  afterEach(async () => {
+    await operator.remove();
+    await admin.delete('v1/namespaces', { name: namespace });
+  });
 
   test('apply, get, describe and delete what kubectl sees, too', async () => {
     const manifest = [
@@ -63,8 +73,8 @@ describeOnCluster('the commands on a Kubernetes cluster', () => {
       namespace,
     );
     expect(nobody).toHaveLength(1);
-    const token = await admin.serviceAccountToken(namespace, 'nobody');
-    const { file, remove } = await kubeconfigAs(sharedCluster().kubeconfig, { token });
+    const unknown = await admin.serviceAccountToken(namespace, 'nobody');
+    const { file, remove } = await kubeconfigAs(sharedCluster().kubeconfig, { token: unknown });
     onTestFinished(remove);
     const args = ['doctor', '--store', 'kubernetes', '-n', namespace];
     const refused = await telos(args, { env: { KUBECONFIG: file } });
@@ -150,14 +160,59 @@ describeOnCluster('the commands on a Kubernetes cluster', () => {
       });
     });
 
-    test('says so when there is none, or none any more', async () => {
-      expect((await run(['logs', 'a'])).stderr).toBe(
-        'error: there is no log: task/a (Pending): wait for it with -f\n',
+    test('says what there is instead of a log: no Pod, one that has not begun, one that is gone', async () => {
+      const said = async (...flags: string[]): Promise<string> => (await run(['logs', 'a', ...flags])).stderr;
+      expect(await said()).toBe(
+        'error: there is no Pod yet, and so no log: task/a (Pending): wait for it with -f\n',
+      );
+      const spec = {
+        nodeSelector: { none: 'such' },
+        containers: [{ name: 'kelos-agent', image: 'busybox' }],
+      };
+      await admin.create('v1/pods', { metadata: { namespace, name: 'p' }, spec } as KubeObject);
+      await says({ phase: 'Pending', podName: 'p' });
+      expect(await said()).toBe(
+        'error: Pod p has printed nothing (it has no node yet): task/a (Pending): wait for it with -f\n',
       );
       await says({ phase: 'Failed', podName: 'gone' });
-      expect((await run(['logs', 'a', '-f'])).stderr).toBe(
-        'error: there is no log: task/a (Failed): its Pod gone is gone, or never began: see telos describe task/a\n',
-      );
+      for (const flags of [[], ['-f']])
+        expect(await said(...flags)).toBe(
+          'error: Pod gone is gone, and its log with it: task/a (Failed): look where the logs of the cluster are collected\n',
+        );
+    });
+
+    test('follows past connections that break and streams that end early, each byte once', async (context) => {
+      if (!sharedCluster().standIn) context.skip();
+      const folder = await mkdtemp(join(tmpdir(), 'telos-logs-'));
+      onTestFinished(() => rm(folder, { recursive: true }));
+      const gate = join(folder, 'gate');
+      execFileSync('mkfifo', [gate]);
+      const proxy = await startCuttingProxy(readKubeconfig(sharedCluster().kubeconfig).server);
+      onTestFinished(() => proxy.close());
+      const { file, remove } = await kubeconfigAs(sharedCluster().kubeconfig, { server: proxy.url, token });
+      onTestFinished(remove);
+      await pod('p', `echo one; printf tw; cat ${gate}; cat ${gate}`);
+      await says({ phase: 'Running', podName: 'p' });
+      let step = 0;
+      const followed = await telos(['logs', 'a', '-f', '--store', 'kubernetes', '-n', namespace], {
+        env: { KUBECONFIG: file },
+        onOutput: (output) => {
+          if (step === 0 && output === 'one\n') {
+            step = 1;
+            proxy.cut();
+            void writeFile(gate, 'o\nthree\n');
+          }
+          if (step === 1 && output === 'one\ntwo\nthree\n') {
+            step = 2;
+            proxy.cut();
+            void writeFile(gate, 'four')
+              .then(() => phase('p', 'Succeeded'))
+              .then(() => says({ phase: 'Succeeded', podName: 'p' }));
+          }
+        },
+      });
+      expect(followed).toMatchObject({ exitCode: 0, stdout: 'one\ntwo\nthree\nfour' });
+      expect(followed.stderr).toMatch(/the log of Pod p broke off/);
     });
   });
 });

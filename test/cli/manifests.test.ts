@@ -54,15 +54,15 @@ test('grants rights in the watched namespaces only, whatever they are called', a
   const objects = await manifests('-n', 'ops', '--watch-namespace', 'no,123', '--watch-namespace', 'no');
   const rights = objects.filter(({ kind }) => kind.includes('Role'));
   expect(named(rights)).toEqual([
-    'Role no telos',
+    // Bound in no other place, it gives nothing there.
+    'ClusterRole telos:ops',
     'RoleBinding no telos',
-    'Role 123 telos',
     'RoleBinding 123 telos',
     'Role ops telos-leases',
     'RoleBinding ops telos-leases',
   ]);
   const deployment = JSON.stringify(objects.find(({ kind }) => kind === 'Deployment'));
-  expect(deployment).toContain('"--watch-namespace=no","--watch-namespace=123"');
+  expect(deployment).toContain('"--watch-namespace=no","--watch-namespace=123","--role-binding=telos"');
 });
 
 test('prints one List as JSON', async () => {

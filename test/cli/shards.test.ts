@@ -10,6 +10,8 @@ test.each([
   [[...onCluster, '--shards', '0'], 'Write a number from 1 to 64'],
   [[...onCluster, '--lease-duration', '10s'], 'add --shards 1, or more'],
   [[...onCluster, '--lease-namespace', 'a'], 'add --shards 1, or more'],
+  [[...onCluster, '--role-binding', 'telos'], 'use it with --watch-namespace and --shards'],
+  [[...onCluster, '--shards', '1', '--watch-namespace', 'a', '--role-binding', 'a/b'], '--role-binding'],
   [[...onCluster, '--shards', '2', '--lease-duration', '1s'], 'use 5s to 2m'],
   [[...onCluster, '--shards', '2', '--lease-namespace', 'A_b'], '--lease-namespace'],
 ])('refuses %j in one line, exit 2', async (args, message) => {

@@ -51,4 +51,13 @@ describe('npm run test:cluster where no control plane is', () => {
       stderr: `test:cluster: KUBEBUILDER_ASSETS: there is no etcd in ${bare}\n`,
     });
   });
+
+  it('leaves the tests of the chart out where there is no helm, but not in CI', async () => {
+    expect(await run({ TELOS_TEST_KUBECONFIG: join(bare, 'config'), CI: 'true' })).toEqual({
+      code: 1,
+      stdout: '',
+      stderr:
+        'test:cluster: no helm for the tests of the chart: install helm or Go, or set TELOS_TEST_HELM\n',
+    });
+  });
 });

@@ -48,7 +48,7 @@ function withoutOrigin(object: AnyObject): AnyObject {
   return { ...object, metadata: { ...metadata, ...own } };
 }
 
-describe.skipIf(helmProgram === '')('the Helm chart', () => {
+describe.skipIf(helmProgram === '')('the Helm chart (npm run test:cluster finds or builds a helm)', () => {
   const render = (...args: readonly string[]): Promise<string> =>
     helm(['template', 'telos', chart, '-n', 'telos-system', ...args]);
 
@@ -89,6 +89,8 @@ describe.skipIf(helmProgram === '')('the Helm chart', () => {
     ['shards=0', /shards/],
     ['replicas=two', /replicas/],
     ['leaseDuration=10', /leaseDuration/],
+    ['networkPolicy.apiServer={10.0.0.1}', /apiServer/],
+    ['egress.dnsServers={10.0.0.10:5353}', /dnsServers/],
   ])('refuses %s', async (value, message) => {
     await expect(render('--set', value)).rejects.toThrow(message);
   });
@@ -102,7 +104,8 @@ describe.skipIf(helmProgram === '')('the Helm chart', () => {
       'hookSecrets=labelled',
       'reportBacklog=1h',
       'logLevel=debug',
-      'extraArgs={--dns-server=10.0.0.10}',
+      'egress.dnsServers={10.0.0.10,fd00::10}',
+      'extraArgs={--egress-nat64-prefix=64:ff9b:1::/96}',
       'resources.limits.memory=2Gi',
       'replicas=3',
       'shards=8',
@@ -111,9 +114,16 @@ describe.skipIf(helmProgram === '')('the Helm chart', () => {
     const rendered = objectsOf(await render(...values.flatMap((value) => ['--set', value])));
     const text = JSON.stringify(rendered.get('Deployment telos-system telos'));
     const args = /"args":\[(.*?)\]/.exec(text)?.[1] ?? '';
-    const flags = [...args.matchAll(/"--([a-z-]+)/g)].map(([, flag]) => flag);
+    const flags = [...args.matchAll(/"--([a-z0-9-]+)/g)].map(([, flag]) => flag);
     expect(flags).toEqual(
-      expect.arrayContaining(['egress-allow', 'egress-proxy', 'ca-file', 'hook-secrets', 'dns-server']),
+      expect.arrayContaining([
+        'egress-allow',
+        'egress-proxy',
+        'ca-file',
+        'hook-secrets',
+        'dns-server',
+        'egress-nat64-prefix',
+      ]),
     );
     const { stdout: help } = await telos(['up', '--help']);
     expect(flags.filter((flag) => !help.includes(` --${flag} `))).toEqual([]);
@@ -121,6 +131,40 @@ describe.skipIf(helmProgram === '')('the Helm chart', () => {
     expect(text).toContain('"--shards=8","--lease-namespace=telos-system","--lease-duration=20s"');
     expect(text).toContain('"replicas":3');
     expect(text).toContain('"configMap":{"name":"authorities"}');
+  });
+
+  const egressOf = async (...args: readonly string[]): Promise<readonly object[]> => {
+    const policy = objectsOf(await render(...args)).get('NetworkPolicy telos-system telos');
+    if (policy === undefined) throw new Error('there is no NetworkPolicy');
+    return (policy['spec'] as { readonly egress: readonly object[] }).egress;
+  };
+  const dnsPorts = ['UDP', 'TCP'].map((protocol) => ({ port: 53, protocol }));
+
+  test('lets names be asked of nobody but the cluster and who is named', async () => {
+    const [usual] = await egressOf();
+    const peers = (usual as { readonly to: readonly object[] }).to;
+    expect(usual).toEqual({ to: expect.any(Array), ports: dnsPorts });
+    expect(peers).toHaveLength(3);
+    const [more] = await egressOf('--set', 'egress.dnsServers={10.0.0.10,fd00::10}');
+    const named = ['10.0.0.10/32', 'fd00::10/128'].map((cidr) => ({ ipBlock: { cidr } }));
+    expect(more).toEqual({ to: [...peers, ...named], ports: dnsPorts });
+    const [only] = await egressOf(
+      '--set-json',
+      'networkPolicy.dns=[]',
+      '--set',
+      'egress.dnsServers={10.0.0.10}',
+    );
+    expect(only).toEqual({ to: named.slice(0, 1), ports: dnsPorts });
+    // A rule that names nobody would let everybody through.
+    expect(JSON.stringify(await egressOf('--set-json', 'networkPolicy.dns=[]'))).not.toContain('"port":53,');
+  });
+
+  test('lets the API server be reached where it is said to be, else anywhere at its port', async () => {
+    const ports = [{ port: 6443, protocol: 'TCP' }];
+    expect(await egressOf()).toContainEqual({ ports });
+    const args = ['--set', 'networkPolicy.apiServer={10.0.0.0/24,fd00:1::/64}'];
+    const to = ['10.0.0.0/24', 'fd00:1::/64'].map((cidr) => ({ ipBlock: { cidr } }));
+    expect(await egressOf(...args)).toContainEqual({ to, ports });
   });
 
   describe.skipIf(programs === undefined)('on a cluster', () => {
@@ -149,13 +193,14 @@ describe.skipIf(helmProgram === '')('the Helm chart', () => {
 
       await release('install', 'telos', older, '--create-namespace');
       expect(await crd()).not.toContain('"jsonPath":".status.reason"');
-      await release('upgrade', 'telos', chart);
+      await release('upgrade', 'telos', chart, '--reset-then-reuse-values');
       expect(await crd()).toContain('"jsonPath":".status.reason"');
       await release('uninstall', 'telos');
       await plane.admin.untilGone(deployments, place);
       expect(await crd()).toContain('"jsonPath":".status.reason"');
       // What it left is its own when it comes back.
-      await release('install', 'telos', chart);
+      const narrow = 'networkPolicy.apiServer={10.0.0.0/24},egress.dnsServers={10.0.0.10,fd00::10}';
+      await release('install', 'telos', chart, '--set', narrow);
       expect((await plane.admin.get(deployments, place)).metadata.name).toBe('telos');
     });
   });

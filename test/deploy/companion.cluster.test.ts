@@ -6,10 +6,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from '
 import type { PolicyRule } from '../../src/cli/manifests/access-rules.ts';
 import { type ControlPlane, controlPlanePrograms, startControlPlane } from '../cluster/kit/control-plane.ts';
 import type { AnyObject, KubeObject } from '../cluster/kit/kube-object.ts';
+import { hasKubectl } from '../cluster/kit/kubectl.ts';
 import { type RunningEngine, startUp } from '../engine/running-engine.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { buildTelos } from '../support/telos-program.ts';
-import { hasKubectl, type Installed, install, kubectl, printedManifests, startSweep } from './installed.ts';
+import { type Installed, install, kubectl, printedManifests, startSweep } from './installed.ts';
 import { grantedRights } from './used-rights.ts';
 
 const crds = join(import.meta.dirname, '..', '..', 'deploy', 'crds');

@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,18 +15,6 @@ import { startRewritingProxy } from '../store/kubernetes/cutting-proxy.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { telos } from '../support/telos-program.ts';
 import { rightOf } from './used-rights.ts';
-
-/** Whether there is a kubectl: what is said of it has to be seen with it. */
-export const hasKubectl = works('kubectl', 'version', '--client');
-
-function works(program: string, ...args: readonly string[]): boolean {
-  try {
-    execFileSync(program, args, { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** Runs kubectl as the administrator; resolves with what it prints. */
 export function kubectl(plane: ControlPlane, args: readonly string[], stdin = ''): Promise<string> {

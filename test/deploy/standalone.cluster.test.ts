@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type ControlPlane, controlPlanePrograms, startControlPlane } from '../cluster/kit/control-plane.ts';
 import type { AnyObject } from '../cluster/kit/kube-object.ts';
+import { hasKubectl } from '../cluster/kit/kubectl.ts';
 import { type StandInNode, startStandInNode } from '../cluster/stand-in-node/stand-in-node.ts';
 import { sendEvent, startUp } from '../engine/running-engine.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { buildTelos } from '../support/telos-program.ts';
-import { hasKubectl, install, kubectl, printedManifests, startSweep } from './installed.ts';
+import { install, kubectl, printedManifests, startSweep } from './installed.ts';
 import { grantedRights } from './used-rights.ts';
 
 const namespace = 'work';
@@ -121,6 +122,13 @@ describe.skipIf(programs === undefined)('Telos installed without Kelos, for one 
     const sweep = await startSweep(telos);
     ending.push(sweep.stop);
     await plane.admin.untilGone('telos.dev/v1alpha1/deliveries', key);
+
+    // A namespace that goes while a Task runs in it, with the rights that are in it.
+    await apply(task('runs', 'sleep 600'));
+    await untilPhase('runs', 'Running');
+    await kubectl(plane, ['delete', 'namespace', namespace, '--wait=false']);
+    await plane.admin.untilGone('v1/namespaces', { name: namespace });
+    await engine.logged('there are no rights in a watched namespace');
 
     // Who ends says so to the other replicas.
     expect(await engine.stop()).toBe(0);

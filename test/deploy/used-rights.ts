@@ -26,7 +26,8 @@ export function rightOf(method: string, target: string): string | undefined {
   const parts = pathname.split('/').slice(1);
   const group = parts[0] === 'apis' ? parts[1] : '';
   const place = parts.slice(parts[0] === 'apis' ? 3 : 2);
-  const [resource, name, subresource] = place[0] === 'namespaces' ? place.slice(2) : place;
+  const isInNamespace = place[0] === 'namespaces' && place.length > 2;
+  const [resource, name, subresource] = isInNamespace ? place.slice(2) : place;
   if (resource === undefined || (parts[0] !== 'api' && parts[0] !== 'apis')) return undefined;
   const reading = name === undefined ? (searchParams.get('watch') === 'true' ? 'watch' : 'list') : 'get';
   return `${verbs[method] ?? reading} ${group}/${resource}${subresource === undefined ? '' : `/${subresource}`}`;

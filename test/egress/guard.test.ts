@@ -283,10 +283,12 @@ describe('a check', () => {
     dns.answer('AAAA', name, ['2606:4700::1111']);
     const { guard, dials } = house.door({ dnsServers: [dns.address] });
     expect(await guard.check(`https://${name}:${receiver.port}/`, never)).toMatchObject({
+      stage: 'dns',
       verdict: 'allowed',
       addresses: ['127.0.0.1', '2606:4700::1111'],
     });
     expect(await guard.check(receiver.origin, never)).toMatchObject({
+      stage: 'address',
       verdict: 'allowed',
       addresses: ['127.0.0.1'],
     });

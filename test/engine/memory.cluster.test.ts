@@ -15,6 +15,7 @@ import { createKubernetesStore } from '../../src/store/kubernetes/kubernetes-sto
 import { clusterAdmin, describeOnCluster, sharedCluster } from '../cluster/kit/cluster.ts';
 import type { ClusterClient } from '../cluster/kit/cluster-client.ts';
 import type { KubeObject } from '../cluster/kit/kube-object.ts';
+import { tokenAs } from '../cluster/kit/roles.ts';
 import { installDefinitions, kubeconfigAs } from '../store/kubernetes/cluster-store.ts';
 
 setFlagsFromString('--expose-gc');
@@ -24,24 +25,6 @@ const taskCount = 100;
 const prompt = 'p'.repeat(200_000);
 /** What may be kept of one Task, by all rooms together, and what an engine at work needs besides. */
 const maxKeptBytes = 50_000;
-
-/** Whoever may read everything and write nothing: so whatever waits for a write goes on waiting. */
-const reader = (namespace: string): string => `
-apiVersion: v1
-kind: ServiceAccount
-metadata: { name: reader }
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: { name: reader }
-rules: [{ apiGroups: ["*"], resources: ["*"], verbs: [get, list, watch] }]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: { name: reader }
-roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader }
-subjects: [{ kind: ServiceAccount, name: reader, namespace: ${namespace} }]
-`;
 
 describeOnCluster('an engine on Kubernetes', () => {
   let admin: ClusterClient;
@@ -53,8 +36,8 @@ describeOnCluster('an engine on Kubernetes', () => {
     admin = clusterAdmin();
     await installDefinitions(admin);
     namespace = await admin.createNamespace('memory', { serviceAccount: false });
-    await admin.apply(reader(namespace), namespace);
-    const token = await admin.serviceAccountToken(namespace, 'reader');
+    // Who may write nothing: so whatever waits for a write goes on waiting.
+    const token = await tokenAs(admin, 'onlooker', namespace);
     const kubeconfig = await kubeconfigAs(sharedCluster().kubeconfig, { token });
     ending.push(() => kubeconfig.remove());
     const env = { KUBECONFIG: kubeconfig.file };

@@ -12,6 +12,7 @@ import type { ResourceStore } from '../../src/store/store.ts';
 import { describeOnCluster, sharedCluster } from '../cluster/kit/cluster.ts';
 import { ClusterClient } from '../cluster/kit/cluster-client.ts';
 import { readKubeconfig } from '../cluster/kit/kubeconfig.ts';
+import { tokenAs } from '../cluster/kit/roles.ts';
 import { rightOf } from '../deploy/used-rights.ts';
 import { installDefinitions, openClusterStore } from '../store/kubernetes/cluster-store.ts';
 import { startRewritingProxy } from '../store/kubernetes/cutting-proxy.ts';
@@ -37,13 +38,17 @@ describeOnCluster('what Deliveries cost an API server and its etcd', () => {
     namespace = await admin.createNamespace('cost', { serviceAccount: false });
     ending.push(() => admin.delete('v1/namespaces', { name: namespace }));
     requests = [];
-    const proxy = await startRewritingProxy(readKubeconfig(kubeconfig), (path, method) => {
+    const { cert: _cert, key: _key, ...place } = readKubeconfig(kubeconfig);
+    const proxy = await startRewritingProxy(place, (path, method) => {
       requests.push(rightOf(method, path) ?? path);
       return path;
     });
     ending.push(() => proxy.close());
-    store = await openClusterStore(kubeconfig);
-    counted = await openClusterStore(kubeconfig, { server: proxy.url });
+    store = await openClusterStore(kubeconfig, {
+      token: await tokenAs(admin, 'everybody', namespace, { everywhere: true }),
+    });
+    const token = await tokenAs(admin, 'companion', namespace);
+    counted = await openClusterStore(kubeconfig, { server: proxy.url, token });
     ending.push(
       () => store.close(),
       () => counted.close(),

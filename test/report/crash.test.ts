@@ -17,8 +17,8 @@ afterEach(() => house.close());
 
 const settled = ({ status }: Delivery): boolean => status?.settledAt !== undefined;
 const deaths: Death[] = ['before the write', 'after the write'];
-/** More than the room has to write for this Task: holding it, three Deliveries, marking it, three statuses, one Event. */
-const moments = Array.from({ length: 11 }, (_, writes) =>
+/** More than the room has to write for this Task: holding it, three Deliveries, marking it, three statuses, two Events. */
+const moments = Array.from({ length: 12 }, (_, writes) =>
   deaths.map((death) => [death, writes] as const),
 ).flat();
 
@@ -103,7 +103,7 @@ describe('an engine that is killed', () => {
     await house.setStatus('fix-7', { phase: 'Failed', completionTime: '2026-01-02T03:04:00Z' });
     for (const hook of ['one', 'two', 'bad']) await house.delivery(hook, settled);
     await stop();
-    expect(writes).toBe(9);
+    expect(writes).toBe(10);
   });
 });
 

@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 import type { Delivery } from '../../src/api/delivery.ts';
 import type { Task } from '../../src/api/task.ts';
 import type { Clock } from '../../src/base/clock.ts';
-import { silentLogger } from '../../src/base/log.ts';
+import { type Logger, silentLogger } from '../../src/base/log.ts';
 import { type Certificate, makeCertificate } from '../../src/cli/demo/certificate.ts';
 import { EgressGuard } from '../../src/egress/guard.ts';
 import { parseEgressPolicy } from '../../src/egress/policy.ts';
@@ -28,14 +28,16 @@ export interface RunningRoom {
   stop(): Promise<void>;
 }
 
+/** What a room is started with, and where it logs. */
+type RoomSettings = Partial<ReportSettings> & { readonly log?: Logger };
+
 /** Starts the room, and the informers it needs, on a store. */
 export function startRoom(
   store: ResourceStore,
   guard: EgressGuard,
   clock: Clock,
-  settings: Partial<ReportSettings> = {},
+  { log = silentLogger, ...settings }: RoomSettings = {},
 ): RunningRoom {
-  const log = silentLogger;
   const metrics = new Registry();
   const informers = new Informers({ store, clock, log });
   const events = new EventRecorder(store, clock, log);
@@ -100,7 +102,7 @@ export class House {
     return receiver;
   }
 
-  start(settings: Partial<ReportSettings> = {}, store: ResourceStore = this.store): RunningRoom {
+  start(settings: RoomSettings = {}, store: ResourceStore = this.store): RunningRoom {
     const running = startRoom(store, this.guard, this.clock, settings);
     let stopped: Promise<void> | undefined;
     const stop = (): Promise<void> => (stopped ??= running.stop());

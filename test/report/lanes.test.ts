@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Delivery } from '../../src/api/delivery.ts';
 import type { Draft } from '../../src/api/kinds.ts';
+import type { LogFields, Logger } from '../../src/base/log.ts';
 import { laneOf } from '../../src/report/lane.ts';
+import { StoreError } from '../../src/store/errors.ts';
+import type { ResourceStore } from '../../src/store/store.ts';
 import { deliveryOf, taskDraft } from './fixtures.ts';
 import { House, keyIn } from './house.ts';
 import type { Receiver } from './receiver.ts';
@@ -123,6 +126,92 @@ describe('Deliveries whose URLs stand in Secrets', () => {
     await secret('one', `${receiver.url}/services/T0KENT0KEN`);
     await ended('first', [{ name: 'first', webhook: urlIn('one') }]);
     expect(JSON.stringify(await house.delivery('first', tried))).not.toContain('T0KEN');
+  });
+});
+
+describe('the log', () => {
+  const lines: { readonly message: string; readonly fields: LogFields }[] = [];
+  const note = (message: string, fields: LogFields = {}): void => void lines.push({ message, fields });
+  const log: Logger = { debug: note, info: note, warn: note, error: note, child: () => log };
+  const said = (message: string): readonly LogFields[] =>
+    lines.flatMap((line) => (line.message === message ? [line.fields] : []));
+  beforeEach(() => void lines.splice(0));
+
+  it('says of a hook whose URL stands in a Secret which origin it leads to, and nothing behind that', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = ({ path }) => ({ status: path.includes('bad') ? 400 : 500 });
+    house.start({ log });
+    await secret('one', `${receiver.url}/T0KEN/bad?T0KEN`);
+    await ended('first', [
+      { name: 'bad', webhook: urlIn('one') },
+      { name: 'lost', webhook: urlIn('nowhere') },
+      { name: 'unwanted', filter: 'false', webhook: urlIn('one') },
+    ]);
+    await house.delivery('bad', settled);
+    await house.delivery('lost', tried);
+    await house.delivery('unwanted', settled);
+    for (let index = 0; index < 5; index += 1) {
+      await secret(`sick${index}`, `${receiver.url}/T0KEN/down`);
+      await ended(`sick${index}`, [{ name: `sick${index}`, webhook: urlIn(`sick${index}`) }]);
+      await house.delivery(`sick${index}`, tried);
+    }
+    await pass();
+    const of = (hook: string): readonly LogFields[] =>
+      lines.map(({ fields }) => fields).filter((each) => each['hook'] === hook);
+    expect(of('bad')).toMatchObject([{ origin: receiver.url, reason: 'Rejected' }]);
+    expect(of('sick0')).toMatchObject([{ origin: receiver.url, reason: 'HTTPStatus' }]);
+    // Nobody knows where these lead: their Secret is not there, or was not asked.
+    for (const hook of ['lost', 'unwanted']) {
+      expect(of(hook)).toHaveLength(1);
+      expect(of(hook)[0]).not.toHaveProperty('origin');
+    }
+    expect(of('lost')).toMatchObject([{ urlFrom: 'nowhere/url' }]);
+    expect(said('an origin fails again and again; its Deliveries wait')).toEqual([{ origin: receiver.url }]);
+    expect(JSON.stringify(lines)).not.toMatch(/T0KEN|secret:/);
+  });
+
+  it('says where a last attempt went, of which one origin never has more than its places', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 503, headers: { 'retry-after': '3600' } });
+    // A namespace that goes, as an API server tells of it.
+    const going: ResourceStore = new Proxy(house.store, {
+      get(store, name) {
+        if (name !== 'create') {
+          const value: unknown = Reflect.get(store, name, store);
+          return typeof value === 'function' ? value.bind(store) : value;
+        }
+        const create: ResourceStore['create'] = async (draft, options) => {
+          if (options?.dryRun === true) throw new StoreError('NotFound', 'the namespace goes');
+          return store.create(draft, options);
+        };
+        return create;
+      },
+    });
+    const { stop } = house.start({ log }, going);
+    const hooks = Array.from({ length: 24 }, (_, index) => `h${index}`);
+    await secret('first', `${receiver.url}/T0KEN/first`);
+    await ended('first', [{ name: 'first', webhook: urlIn('first') }]);
+    await house.delivery('first', tried);
+    for (const hook of hooks) {
+      await secret(hook, `${receiver.url}/T0KEN/${hook}`);
+      await ended(hook, [{ name: hook, webhook: { ...urlIn(hook), timeoutSeconds: 5 } }]);
+      await house.delivery(hook);
+    }
+    await pass();
+    receiver.answer = () => 'hang';
+    for (const { metadata, spec } of await house.deliveries())
+      if (hooks.includes(spec.hook.name)) await house.store.delete('Delivery', metadata);
+    await receiver.received(1 + 16);
+    await pass();
+    expect(receiver.requests).toHaveLength(1 + 16);
+    receiver.answer = () => ({ status: 204 });
+    house.clock.advance(5_500);
+    await receiver.received(1 + hooks.length);
+    await stop();
+    const told = said('a Delivery went with its namespace');
+    expect(told).toHaveLength(hooks.length);
+    expect(new Set(told.map(({ origin }) => origin))).toEqual(new Set([receiver.url]));
+    expect(JSON.stringify(lines)).not.toMatch(/T0KEN|secret:/);
   });
 });
 

@@ -289,6 +289,52 @@ describe('hooks that break the rules', () => {
   });
 });
 
+describe('hooks that nobody checked before they were written', () => {
+  it('are said to be wrong as soon as their Task is seen, and again when it has ended', async () => {
+    const receiver = await house.receiver();
+    const { stop, metrics } = house.start();
+    const webhook = { url: receiver.url };
+    const hooks = [
+      { name: 'good', filter: 'task.phase == "Failed"', webhook },
+      { name: 'bad-filter', filter: 'task.cost > 5', webhook },
+      { name: 'bad-template', webhook: { ...webhook, template: '{{.task' } },
+    ];
+    await create('fix-7', hooks);
+    await create('fix-8', [hooks[0]]);
+    for (const name of ['fix-7', 'fix-8']) {
+      await house.task(name, held);
+      await house.setStatus(name, failed);
+    }
+    await house.task('fix-8', marked('Failed'));
+    expect((await house.delivery('bad-filter', settled)).status).toMatchObject({
+      phase: 'Failed',
+      reason: 'Filter',
+      message: expect.stringContaining('cost'),
+    });
+    expect((await house.delivery('bad-template', settled)).status).toMatchObject({
+      phase: 'Failed',
+      reason: 'Template',
+    });
+    await house.delivery('good', settled);
+    await stop();
+    const said = (await house.store.list('Event')).items
+      .filter(({ involvedObject }) => involvedObject.name === 'fix-7')
+      .map(({ reason, type, message }) => `${type} ${reason}: ${message}`)
+      .sort();
+    expect(said).toEqual([
+      expect.stringMatching(/^Warning DeliveryFailed: hook bad-filter was not told: Filter: /),
+      expect.stringMatching(/^Warning DeliveryFailed: hook bad-template was not told: Template: /),
+      expect.stringMatching(
+        /^Warning InvalidHooks: .*hooks\[1\]\.filter: does not know task\.cost.*; .*hooks\[2\]\.webhook\.template: 1:/,
+      ),
+    ]);
+    expect((await house.store.list('Event')).items).toHaveLength(3);
+    const text = await metrics.metrics();
+    expect(text).toContain('telos_deliveries_total{phase="Failed",reason="Filter"} 1');
+    expect(text).toContain('telos_deliveries_total{phase="Failed",reason="Template"} 1');
+  });
+});
+
 describe('a hook that aims where Telos may not connect', () => {
   it('fails at once and says why', async () => {
     house.start();

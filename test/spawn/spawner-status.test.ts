@@ -79,6 +79,54 @@ describe('the status of a TaskSpawner', () => {
     expect(condition(now, 'DiscoveryError')).toBe('True/NotSupported');
   });
 
+  test('whose hooks are wrong works all the same and says what is wrong, until they are right', () => {
+    const hook = { name: 'pager', phases: ['Failed' as const], webhook: { url: 'https://example.com' } };
+    const wrong = { ...webhookSpec, onCompletion: { hooks: [{ ...hook, filter: 'task.cost > 5' }] } };
+    const now = status({ spawner: storedSpawner(wrong) });
+    expect(now.phase).toBe('Running');
+    expect(condition(now, 'InvalidHooks')).toBe('True/FaultFound');
+    expect(now.conditions?.find(({ type }) => type === 'InvalidHooks')?.message).toMatch(
+      /^spec\.onCompletion\.hooks\[0\]\.filter: does not know task\.cost; known: /,
+    );
+
+    const right = { ...wrong, onCompletion: { hooks: [hook] } };
+    const mended = status({ spawner: storedSpawner(right, now) });
+    expect(mended.conditions?.some(({ type }) => type === 'InvalidHooks')).toBe(false);
+  });
+
+  test('that stamps hooks on its Tasks says what is wrong with these', () => {
+    const metadata = { annotations: { 'kelos.dev/on-completion': '[{"name": "pager"}]' } };
+    const stamped = { ...webhookSpec, taskTemplate: { ...webhookSpec.taskTemplate, metadata } };
+    const now = status({ spawner: storedSpawner(stamped) });
+    expect(now.conditions?.find(({ type }) => type === 'InvalidHooks')?.message).toMatch(
+      /on-completion.*hooks\[0\]/,
+    );
+  });
+
+  test.each(['{{.task', '{{nobody .task}}'])(
+    'says of the body of a hook that it is no template: %s',
+    (template) => {
+      const url = 'https://example.com';
+      const hooks = [
+        { name: 'well', webhook: { url, template: '{{json .task}}' } },
+        { name: 'wrong', webhook: { url, template } },
+      ];
+      const now = status({ spawner: storedSpawner({ ...webhookSpec, onCompletion: { hooks } }) });
+      expect(now.phase).toBe('Running');
+      expect(now.conditions?.find(({ type }) => type === 'InvalidHooks')?.message).toMatch(
+        /^spec\.onCompletion\.hooks\[1\]\.webhook\.template: 1:\d+: [^;]+$/,
+      );
+    },
+  );
+
+  test('does not judge hooks that are only known when their annotation is rendered', () => {
+    const annotation = '[{"name": "pager", "webhook": {"url": {{printf "%q" .title}}}}]';
+    const metadata = { annotations: { 'kelos.dev/on-completion': annotation } };
+    const stamped = { ...webhookSpec, taskTemplate: { ...webhookSpec.taskTemplate, metadata } };
+    const now = status({ spawner: storedSpawner(stamped) });
+    expect(now.conditions?.some(({ type }) => type === 'InvalidHooks')).toBe(false);
+  });
+
   test('keeps the last trouble over a restart, until a Task is made or the spec is changed', () => {
     const troubled = status({ health: { kind: 'trouble', message: 'no such variable' } });
     expect(troubled.message).toBe('No Task was made: no such variable');

@@ -2,10 +2,13 @@ import { setMaxListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Draft, Kind, Resource } from '../../src/api/kinds.ts';
 import type { Task } from '../../src/api/task.ts';
+import { abortable } from '../../src/base/abort.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { type Logger, silentLogger } from '../../src/base/log.ts';
 import { StoreError } from '../../src/store/errors.ts';
+import { everyPage } from '../../src/store/every-page.ts';
 import { Informer, Informers, kindSource, Reflectors } from '../../src/store/informer.ts';
+import type { NamespaceAccess } from '../../src/store/namespace-access.ts';
 import type { ListOptions, Page, ResourceStore, WatchEvent, WatchOptions } from '../../src/store/store.ts';
 import type { View, ViewChange } from '../../src/store/view.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -282,6 +285,65 @@ describe('an informer', () => {
   test('waiting for the first list can be given up', async () => {
     const reason = new Error('enough');
     await expect(informerOf(store).synced(AbortSignal.abort(reason))).rejects.toBe(reason);
+  });
+});
+
+describe('an informer of namespaces that may be closed', () => {
+  /** Namespaces that are closed, and what waits for that to change. */
+  function gate(): { readonly access: NamespaceAccess; set(namespace: string, isOpen: boolean): void } {
+    const closed = new Set<string>();
+    const waiting = new Set<() => void>();
+    return {
+      access: {
+        stateOf: (namespace) => (closed.has(namespace) ? 'closed' : 'open'),
+        changed: (_namespace, signal) =>
+          abortable(new Promise<void>((resolve) => void waiting.add(resolve)), signal),
+      },
+      set(namespace, isOpen) {
+        if (isOpen) closed.delete(namespace);
+        else closed.add(namespace);
+        for (const resolve of waiting) resolve();
+        waiting.clear();
+      },
+    };
+  }
+  const make = (namespace: string, name: string): Promise<unknown> =>
+    store.create<'Task'>(taskDraft({ name, namespace }));
+
+  test('asks nothing of one that is closed, waits for the others only, and lists it when it opens', async () => {
+    for (const namespace of ['a', 'b']) await make(namespace, 'there');
+    const { access, set } = gate();
+    set('b', false);
+    const counted = new FaultyStore(store);
+    const namespaces = ['a', 'b'];
+    const informer = new Informer(kindSource('Task', counted), {
+      clock: systemClock,
+      log: silentLogger,
+      namespaces,
+      access,
+    });
+    const { view, next } = phases(informer);
+    running = informer.run(abort.signal);
+    await informer.synced(abort.signal);
+    expect([view.size, counted.lists]).toEqual([1, 1]);
+    await make('b', 'new');
+    set('b', true);
+    // Until it is listed, whoever looks must wait.
+    await new Promise((resolve) => setImmediate(resolve));
+    await informer.synced(abort.signal);
+    await next('new: - > none');
+    expect([view.size, informer.isSynced, counted.lists]).toEqual([3, true, 2]);
+  });
+
+  test('pages through those that are open', async () => {
+    for (const namespace of ['a', 'b']) await make(namespace, 'there');
+    const { access, set } = gate();
+    set('a', false);
+    const seen: string[] = [];
+    const options = { namespaces: ['a', 'b'], access, limit: 10, signal: abort.signal };
+    for await (const page of everyPage(store, 'Task', options))
+      seen.push(...page.map(({ metadata }) => metadata.namespace));
+    expect(seen).toEqual(['b']);
   });
 });
 

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { threadId } from 'node:worker_threads';
 import { bundle, program, root } from '../../scripts/bundle.mjs';
 import { systemClock } from '../../src/base/clock.ts';
-import type { CliIo } from '../../src/cli/command-context.ts';
+import type { CliIo } from '../../src/cli/cli-io.ts';
 import { runCli } from '../../src/cli/program.ts';
 
 /** How a run of the program ended. */

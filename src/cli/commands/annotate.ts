@@ -40,8 +40,8 @@ export async function setMarks(
 
 /** A store takes any text there, and it would fail when the Task has ended. @throws FaultsError */
 async function checkHooks(text: string): Promise<void> {
-  const { annotatedHooksFaults } = await import('../manifest-check.ts');
-  const faults = annotatedHooksFaults(text, ['metadata', 'annotations', onCompletionAnnotation]);
+  const { hooksAnnotationFaults } = await import('../../api/hook-check.ts');
+  const faults = hooksAnnotationFaults(text, ['metadata', 'annotations', onCompletionAnnotation]);
   if (faults.length > 0) throw new FaultsError(faults.map(({ path, message }) => `${path}: ${message}`));
 }
 

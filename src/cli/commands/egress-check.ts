@@ -33,5 +33,5 @@ function sentence({ url, verdict, reason, addresses }: EgressVerdict): string {
 }
 
 function inOrder({ url, verdict, stage, reason, addresses }: EgressVerdict): Record<string, unknown> {
-  return { url, verdict, ...(stage === undefined ? {} : { stage }), reason, addresses };
+  return { url, verdict, stage, reason, addresses };
 }

@@ -8,11 +8,14 @@ import { keyOf, type ResourceStore } from '../../store/store.ts';
 import { CliError } from '../cli-error.ts';
 import { type CommandContext, printNote } from '../command-context.ts';
 import { FileLog } from '../logs/file-log.ts';
-import type { TaskLog } from '../logs/task-log.ts';
+import type { NoLog, TaskLog } from '../logs/task-log.ts';
 import { readTarget } from '../read-resources.ts';
 import { parseOneTarget, resourceName } from '../resource-argument.ts';
 import { runDirectory } from '../store-location.ts';
 import { withStore } from '../store-option.ts';
+
+/** How often the rest of the log of a Task that has ended is asked for. */
+const maxTriesAtEnd = 10;
 
 /** `telos logs`: what the program of a Task printed; with `-f` until the Task has ended. */
 export async function logs(
@@ -26,7 +29,7 @@ export async function logs(
     const log = await logOf(task, context);
     try {
       if (flags.follow) await follow(store, task, log, context);
-      else if (!(await log.copy(task, false))) throw noLog(task);
+      else await copyOnce(task, log);
     } finally {
       await log.close();
     }
@@ -44,14 +47,15 @@ async function logOf(task: Task, context: CommandContext): Promise<TaskLog> {
   );
 }
 
-function noLog(task: Task): CliError {
-  const { phase, podName } = task.status ?? {};
-  const where = `${resourceName(task)} (${phase || 'Pending'})`;
-  if (terminalPhase(task) === undefined) return new CliError('there is no log', where, 'wait for it with -f');
-  const remedy = `see telos describe ${resourceName(task)}`;
-  return podName === undefined
-    ? new CliError('there is no log', where, remedy)
-    : new CliError('there is no log', where, `its Pod ${podName} is gone, or never began: ${remedy}`);
+async function copyOnce(task: Task, log: TaskLog): Promise<void> {
+  const copy = await log.copy(task, false);
+  if (copy.kind === 'none') throw noLog(task, copy);
+}
+
+function noLog(task: Task, { what, remedy }: NoLog): CliError {
+  const where = `${resourceName(task)} (${task.status?.phase || 'Pending'})`;
+  if (terminalPhase(task) === undefined) return new CliError(what, where, 'wait for it with -f');
+  return new CliError(what, where, remedy ?? `see telos describe ${resourceName(task)}`);
 }
 
 async function follow(
@@ -60,23 +64,49 @@ async function follow(
   log: TaskLog,
   context: CommandContext,
 ): Promise<void> {
-  let told: string | undefined;
-  for (;;) {
-    // Asked before the log is read: what was printed before the end is then in it.
-    const present = await findRun(store, task, context.signal);
-    const copied = await log.copy(present, true);
-    if (present === undefined) return;
-    if (terminalPhase(present) !== undefined) {
-      if (!copied) throw noLog(present);
-      return;
+  const { signal, clock } = context;
+  const note = noter(context);
+  let last = task;
+  let hasEnded = false;
+  let anything = false;
+  for (let failures = 0; ; ) {
+    try {
+      if (!hasEnded) {
+        // Asked before the log is read: what was printed before the end is then in it.
+        const present = await findRun(store, task, signal);
+        hasEnded = present === undefined || terminalPhase(present) !== undefined;
+        last = present ?? last;
+      }
+      const copy = await log.copy(last, !hasEnded);
+      anything ||= copy.kind === 'copied';
+      if (hasEnded && copy.kind === 'none' && !anything && terminalPhase(last) !== undefined)
+        throw noLog(last, copy);
+      if (hasEnded) return;
+      note(copy.kind === 'none' ? waitingFor(last) : undefined);
+      failures = 0;
+    } catch (thrown) {
+      // What is away comes back, and is asked again; what says no is not. Nobody writes any more what has ended.
+      if (!isStoreError(thrown, 'Unavailable') || thrown.isRefusal) throw thrown;
+      failures += 1;
+      if (hasEnded && failures === maxTriesAtEnd) throw thrown;
+      note(escapeControls(thrown.message));
     }
-    const why = copied ? undefined : present.status?.message;
-    if (why !== undefined && why !== told) {
-      printNote(context, `${resourceName(present)} waits: ${escapeControls(why)}`);
-      told = why;
-    }
-    await sleep(log.lookMs, context.signal, context.clock);
+    await sleep(log.lookMs, signal, clock);
   }
+}
+
+function waitingFor(task: Task): string | undefined {
+  const { message } = task.status ?? {};
+  return message === undefined ? undefined : `${resourceName(task)} waits: ${escapeControls(message)}`;
+}
+
+/** Notes what keeps the log from coming, whenever that is something new. */
+function noter(context: CommandContext): (what: string | undefined) => void {
+  let told: string | undefined;
+  return (what) => {
+    if (what !== undefined && what !== told) printNote(context, what);
+    told = what;
+  };
 }
 
 /** The same Task as it is now; undefined when it is gone. */

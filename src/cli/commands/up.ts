@@ -19,6 +19,7 @@ export async function runUp(options: UpOptions): Promise<number> {
     port,
     rooms,
     namespaces,
+    roleBinding,
     sharding,
   } = options;
   const { store } = context.options;
@@ -31,6 +32,7 @@ export async function runUp(options: UpOptions): Promise<number> {
     store,
     env,
     namespaces,
+    roleBinding,
     sharding,
     rooms,
     egress,

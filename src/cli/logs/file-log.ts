@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { errorCode } from '../../base/errors.ts';
 import type { CommandContext } from '../command-context.ts';
 import { bytePrinter } from './print-bytes.ts';
-import type { TaskLog } from './task-log.ts';
+import type { LogCopy, TaskLog } from './task-log.ts';
 
 /** The growing file that a run on this machine writes; each of its bytes is copied once. */
 export class FileLog implements TaskLog {
@@ -18,14 +18,14 @@ export class FileLog implements TaskLog {
     this.#print = bytePrinter(context);
   }
 
-  async copy(): Promise<boolean> {
+  async copy(): Promise<LogCopy> {
     this.#handle ??= await openIfThere(this.#path);
-    if (this.#handle === undefined) return false;
+    if (this.#handle === undefined) return { kind: 'none', what: 'there is no log' };
     const buffer = Buffer.alloc(65_536);
     for (;;) {
       this.#signal.throwIfAborted();
       const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length);
-      if (bytesRead === 0) return true;
+      if (bytesRead === 0) return { kind: 'copied' };
       this.#print(buffer.subarray(0, bytesRead));
     }
   }

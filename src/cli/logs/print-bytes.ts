@@ -1,5 +1,5 @@
 import { StringDecoder } from 'node:string_decoder';
-import type { CliIo } from '../command-context.ts';
+import type { CliIo } from '../cli-io.ts';
 import { terminalText } from '../terminal-text.ts';
 
 /** Writes what a program printed: into a file or pipe as it is; a terminal would obey it. */

@@ -53,6 +53,20 @@ export const kelosLeaseRule: PolicyRule = {
   verbs: ['get'],
 };
 
+/** In watched namespaces: what keeps these very rights there until Telos has let go of what it holds. */
+export function keepingRules(roleBinding: string): readonly PolicyRule[] {
+  return [
+    {
+      apiGroups: ['rbac.authorization.k8s.io'],
+      resources: ['rolebindings'],
+      resourceNames: [roleBinding],
+      verbs: ['list', 'watch', 'patch'],
+    },
+    // A namespace that goes has to be told from rights that are taken back. A RoleBinding lets see only its own.
+    { apiGroups: [''], resources: ['namespaces'], verbs: ['get'] },
+  ];
+}
+
 /** In the namespace where Telos itself runs: the Leases by which its replicas share the work. */
 export const sharingRule: PolicyRule = {
   apiGroups: ['coordination.k8s.io'],

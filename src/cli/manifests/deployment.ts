@@ -40,6 +40,7 @@ export function deploymentManifests({
       `--shards=${shards}`,
       `--lease-namespace=${namespace}`,
       ...watchNamespaces.map((watched) => `--watch-namespace=${watched}`),
+      ...(watchNamespaces.length === 0 ? [] : [`--role-binding=${installName}`]),
       '--host=0.0.0.0',
       `--port=${httpPort}`,
       '--log-format=json',

@@ -1,4 +1,4 @@
-import { accessRules, kelosLeaseRule, type PolicyRule, sharingRule } from './access-rules.ts';
+import { accessRules, keepingRules, kelosLeaseRule, type PolicyRule, sharingRule } from './access-rules.ts';
 import { clusterMetadata, type InstallOptions, installName, metadataIn } from './install-options.ts';
 
 const rbac = 'rbac.authorization.k8s.io';
@@ -9,8 +9,14 @@ export function rightsManifests(options: InstallOptions): readonly object[] {
   const { mode, namespace, watchNamespaces } = options;
   const subjects = [{ kind: 'ServiceAccount', name: installName, namespace }];
   const roleRef = (kind: string, name: string): object => ({ apiGroup: rbac, kind, name });
+  const clusterRole = (name: string, rules: readonly PolicyRule[]): object => ({
+    apiVersion,
+    kind: 'ClusterRole',
+    metadata: clusterMetadata(name),
+    rules,
+  });
   const ofCluster = (name: string, rules: readonly PolicyRule[]): readonly object[] => [
-    { apiVersion, kind: 'ClusterRole', metadata: clusterMetadata(name), rules },
+    clusterRole(name, rules),
     {
       apiVersion,
       kind: 'ClusterRoleBinding',
@@ -19,19 +25,23 @@ export function rightsManifests(options: InstallOptions): readonly object[] {
       subjects,
     },
   ];
-  const ofNamespace = (
-    place: string,
-    rules: readonly PolicyRule[],
-    name = installName,
-  ): readonly object[] => [
+  const binding = (place: string, name: string, role: object): object => ({
+    apiVersion,
+    kind: 'RoleBinding',
+    metadata: metadataIn(place, name),
+    roleRef: role,
+    subjects,
+  });
+  const ofNamespace = (place: string, name: string, rules: readonly PolicyRule[]): readonly object[] => [
     { apiVersion, kind: 'Role', metadata: metadataIn(place, name), rules },
-    {
-      apiVersion,
-      kind: 'RoleBinding',
-      metadata: metadataIn(place, name),
-      roleRef: roleRef('Role', name),
-      subjects,
-    },
+    binding(place, name, roleRef('Role', name)),
+  ];
+  // Several installations may share a cluster when each watches namespaces of its own.
+  const ownName = watchNamespaces === undefined ? installName : `${installName}:${namespace}`;
+  // A Role would go with its namespace, before what Telos holds there: of the rights only one object may be in it.
+  const ofWatched = (watched: readonly string[]): readonly object[] => [
+    clusterRole(ownName, [...accessRules(mode), ...keepingRules(installName)]),
+    ...watched.map((place) => binding(place, installName, roleRef('ClusterRole', ownName))),
   ];
   return [
     {
@@ -41,10 +51,8 @@ export function rightsManifests(options: InstallOptions): readonly object[] {
       // Pods that need the token say so.
       automountServiceAccountToken: false,
     },
-    ...(watchNamespaces === undefined
-      ? ofCluster(installName, accessRules(mode))
-      : watchNamespaces.flatMap((watched) => ofNamespace(watched, accessRules(mode)))),
-    ...ofNamespace(namespace, [sharingRule], `${installName}-leases`),
-    ...(mode === 'standalone' ? ofCluster(`${installName}-kelos-lease`, [kelosLeaseRule]) : []),
+    ...(watchNamespaces === undefined ? ofCluster(ownName, accessRules(mode)) : ofWatched(watchNamespaces)),
+    ...ofNamespace(namespace, `${installName}-leases`, [sharingRule]),
+    ...(mode === 'standalone' ? ofCluster(`${ownName}-kelos-lease`, [kelosLeaseRule]) : []),
   ];
 }

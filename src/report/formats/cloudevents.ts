@@ -1,6 +1,6 @@
 import type { Payload } from '../../api/delivery.ts';
 import { fitPayload } from '../fit-payload.ts';
-import type { FormattedBody } from './format.ts';
+import type { FormattedBody } from './formatted-body.ts';
 import { renderJson } from './json.ts';
 
 /** Bytes that an event may have before intermediaries may refuse it. */

@@ -3,16 +3,9 @@ import type { Payload } from '../../api/delivery.ts';
 import type { HookWebhook } from '../../api/hook.ts';
 import { TelosError } from '../../base/errors.ts';
 import { formatCloudEvent } from './cloudevents.ts';
+import type { FormattedBody } from './formatted-body.ts';
 import { renderJson } from './json.ts';
 import { formatTemplate, type TemplateCache } from './template.ts';
-
-/** What a format makes of a payload. The same payload and hook give the same bytes on each attempt. */
-export interface FormattedBody {
-  readonly contentType: string;
-  /** Headers that belong to the format, names in lower case. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
 
 /** The format is known, but this version cannot write it. */
 export class FormatError extends TelosError {

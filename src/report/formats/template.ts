@@ -1,9 +1,8 @@
+import { parseBodyTemplate } from '../../api/body-template.ts';
 import type { Payload } from '../../api/delivery.ts';
-import { parseTemplate, type Template } from '../../base/go-template/template.ts';
+import type { Template } from '../../base/go-template/template.ts';
 import { maxBodyBytes, wholePayload } from '../payload.ts';
-import type { FormattedBody } from './format.ts';
-
-const toJson = (value: unknown): string => JSON.stringify(value) ?? 'null';
+import type { FormattedBody } from './formatted-body.ts';
 
 /** Parsed templates by their text: hooks of one TaskSpawner share theirs. */
 export class TemplateCache {
@@ -13,7 +12,7 @@ export class TemplateCache {
   get(text: string): Template {
     let template = this.#parsed.get(text);
     if (template === undefined) {
-      template = parseTemplate(text, { functions: { json: toJson, toJson } });
+      template = parseBodyTemplate(text);
       if (this.#parsed.size >= 64) this.#parsed.clear();
       this.#parsed.set(text, template);
     }

@@ -6,6 +6,7 @@ import { TelosError, toError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { isStoreError } from '../../store/errors.ts';
 import { Informer } from '../../store/informer.ts';
+import type { NamespaceAccess } from '../../store/namespace-access.ts';
 import type { ResourceStore } from '../../store/store.ts';
 import type { Versioned, View } from '../../store/view.ts';
 import { hiddenValues, withoutHidden } from '../hidden-values.ts';
@@ -23,6 +24,8 @@ export interface JobRunnerOptions {
   readonly store: Pick<ResourceStore, 'get'>;
   /** Where Jobs are; undefined: in all namespaces. */
   readonly namespaces?: readonly string[] | undefined;
+  /** Which of them may be read now; undefined: all. */
+  readonly access?: NamespaceAccess | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }

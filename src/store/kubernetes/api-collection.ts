@@ -106,6 +106,13 @@ export class ApiCollection implements ListWatch<ApiObject> {
     return this.#one({ method: 'PUT', path, body: JSON.stringify(object), signal }, key);
   }
 
+  /** Merges into the object of this key; `metadata.resourceVersion` in the patch is a precondition. */
+  patch(key: Key, patch: JsonObject, { signal }: CallOptions = {}): Promise<ApiObject> {
+    const path = this.#path(key.namespace, key.name, { fieldManager: 'telos' });
+    const contentType = 'application/merge-patch+json';
+    return this.#one({ method: 'PATCH', path, body: JSON.stringify(patch), contentType, signal }, key);
+  }
+
   /**
    * Deletes the object of this uid; one that is gone, or is another by now, is fine. `propagationPolicy`: whether what
    * it owns goes before it (`Foreground`) or after it.

@@ -31,7 +31,8 @@ export async function readLog(
 }
 
 /**
- * All that a container has printed, as bytes; with `follow`, what it prints from then on, too, until it ends.
+ * All that a container has printed, each line with its time before it; with `follow`, what it prints from then on, too,
+ * until it ends.
  * @throws as `readLog` does, while it is read, too
  */
 export async function* copyLog(
@@ -40,10 +41,17 @@ export async function* copyLog(
   {
     container,
     follow,
+    sinceTime,
     signal,
-  }: { readonly container: string; readonly follow: boolean; readonly signal: AbortSignal },
+  }: {
+    readonly container: string;
+    readonly follow: boolean;
+    /** Leaves out what was printed before, by the clock of its node. */
+    readonly sinceTime: string | undefined;
+    readonly signal: AbortSignal;
+  },
 ): AsyncGenerator<Uint8Array, void> {
-  const query = { container, follow: follow ? 'true' : undefined };
+  const query = { container, follow: follow ? 'true' : undefined, timestamps: 'true', sinceTime };
   // A node may not answer before something is printed.
   const chunks = await open(transport, pod, query, { isPatient: follow, signal });
   yield* whole(chunks, transport, pod, signal);

@@ -4,6 +4,7 @@ import type { SharedCluster } from './cluster.ts';
 import { ClusterClient } from './cluster-client.ts';
 import { controlPlanePrograms, startControlPlane } from './control-plane.ts';
 import type { KubeObject } from './kube-object.ts';
+import { hasKubectl } from './kubectl.ts';
 
 interface Node extends KubeObject {
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
@@ -22,8 +23,19 @@ export async function setup(project: TestProject): Promise<(() => Promise<void>)
   else {
     console.log('no cluster to test on: `npm run test:cluster` makes one, TELOS_TEST_KUBECONFIG names one');
     project.provide('cluster', undefined);
+    return end;
   }
+  sayWhatIsLeftOut();
   return end;
+}
+
+/** What is not tested must not seem to be. */
+function sayWhatIsLeftOut(): void {
+  if (!process.env['TELOS_TEST_HELM'])
+    console.log(
+      'the chart is not tested: `npm run test:cluster` finds or builds a helm, TELOS_TEST_HELM names one',
+    );
+  if (!hasKubectl) console.log('installations are not tested: there is no kubectl on the PATH');
 }
 
 async function ownCluster(programs: string, ending: (() => Promise<unknown>)[]): Promise<SharedCluster> {

@@ -30,8 +30,10 @@ export async function* readContainerLog(
   ended: () => boolean,
 ): AsyncGenerator<Buffer, void> {
   let left = selection.limitBytes ?? Number.POSITIVE_INFINITY;
+  let beginsLine = true;
   for await (const { time, complete, text } of selectEntries(file, selection, ended)) {
-    const stamp = selection.timestamps ? `${time} ` : '';
+    const stamp = selection.timestamps && beginsLine ? `${time} ` : '';
+    beginsLine = complete;
     const chunk = Buffer.concat([Buffer.from(stamp), text, Buffer.from(complete ? '\n' : '')]).subarray(
       0,
       left,

@@ -261,12 +261,19 @@ spec: { hard: { pods: "0" } }
     await create('big', 'true', { podOverrides: { resources: { limits: { ...limits, cpu: '2' } } } });
     await create('nobody', 'true', { podOverrides: { serviceAccountName: 'none' } });
     const said = (name: string) => until(name, ({ message = '' }) => message.includes('gets no Pod'));
+    const heldUp = async (name: string) => {
+      const fieldSelector = `reason=TaskHeldUp,involvedObject.name=${name}`;
+      return (await house.admin.list('v1/events', { namespace, fieldSelector })).items;
+    };
     expect((await said('big')).status).toMatchObject({
       phase: 'Pending',
       jobName: 'big',
       message:
         'Job big gets no Pod: maximum cpu usage per Container is 1, but limit is 2: mend that, or change spec.podOverrides',
     });
+    await expect
+      .poll(() => heldUp('big'))
+      .toMatchObject([{ type: 'Warning', message: expect.stringMatching(/^Job big gets no Pod: /) }]);
     expect((await said('many')).status?.message).toMatch(/exceeded quota: few, requested: pods=1/);
     expect((await said('nobody')).status?.message).toMatch(/serviceaccount "none" not found/);
   });

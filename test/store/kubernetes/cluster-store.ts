@@ -54,28 +54,27 @@ async function establish(admin: ClusterClient, definition: Definition): Promise<
 export interface ConnectionChanges {
   /** Another way to the API server. */
   readonly server?: string;
-  /** Somebody else than the kubeconfig's user. */
-  readonly token?: string;
+  /** Somebody else than the administrator, whom every right is given: see `tokenAs`. */
+  readonly token: string;
 }
 
-/** A kubeconfig for the same cluster, by way of another address or as somebody else; to be removed. */
+/** A kubeconfig for the same cluster as somebody else, by way of another address when asked; to be removed. */
 export async function kubeconfigAs(
   kubeconfig: string,
   { server, token }: ConnectionChanges,
 ): Promise<{ readonly file: string; remove(): Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), 'telos-cluster-'));
-  const connection = readKubeconfig(kubeconfig);
-  const { cert: _cert, key: _key, ...place } = connection;
-  const user = token === undefined ? connection : { ...place, token };
+  const { cert: _cert, key: _key, ...place } = readKubeconfig(kubeconfig);
   const file = join(folder, 'config');
-  await writeFile(file, formatKubeconfig({ ...user, server: server ?? connection.server }), { mode: 0o600 });
+  const text = formatKubeconfig({ ...place, token, ...(server !== undefined && { server }) });
+  await writeFile(file, text, { mode: 0o600 });
   return { file, remove: () => rm(folder, { recursive: true }) };
 }
 
-/** The store of a kubeconfig's cluster, by way of another address or as somebody else when asked. */
+/** The store of a kubeconfig's cluster as somebody else, by way of another address when asked. */
 export async function openClusterStore(
   kubeconfig: string,
-  changes: ConnectionChanges = {},
+  changes: ConnectionChanges,
 ): Promise<ResourceStore> {
   const { file, remove } = await kubeconfigAs(kubeconfig, changes);
   try {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { describeOnCluster, sharedCluster } from '../../cluster/kit/cluster.ts';
 import { ClusterClient } from '../../cluster/kit/cluster-client.ts';
+import { tokenAs } from '../../cluster/kit/roles.ts';
 import { storeContract } from '../contract.ts';
 import { installDefinitions, openClusterStore } from './cluster-store.ts';
 
@@ -18,7 +19,8 @@ describeOnCluster('on a cluster', () => {
       ['one', 'two'].map((prefix) => admin.createNamespace(prefix, { serviceAccount: false })),
     );
     const [namespace = '', otherNamespace = ''] = namespaces;
-    const store = await openClusterStore(sharedCluster().kubeconfig);
+    const token = await tokenAs(admin, 'everybody', namespace, { everywhere: true });
+    const store = await openClusterStore(sharedCluster().kubeconfig, { token });
     return {
       store,
       namespace,

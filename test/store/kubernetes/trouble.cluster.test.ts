@@ -8,7 +8,8 @@ import {
   controlPlanePrograms,
   startControlPlane,
 } from '../../cluster/kit/control-plane.ts';
-import { readKubeconfig } from '../../cluster/kit/kubeconfig.ts';
+import { type Connection, readKubeconfig } from '../../cluster/kit/kubeconfig.ts';
+import { tokenAs } from '../../cluster/kit/roles.ts';
 import { untilGone } from '../../support/until.ts';
 import { ownerOf, refused, taskDraft } from '../contract.ts';
 import { installDefinitions, openClusterStore, taskDefinition } from './cluster-store.ts';
@@ -33,9 +34,16 @@ afterEach(async () => {
 const finish = (store: ResourceStore, namespace: string, name: string): Promise<unknown> =>
   store.patch('Task', { namespace, name }, { status: { phase: 'Succeeded' } }, { subresource: 'status' });
 
+/** Where the cluster is; its administrator stays out of it. */
+function place(): Connection {
+  const { server, ca } = readKubeconfig(sharedCluster().kubeconfig);
+  return { server, ...(ca && { ca }) };
+}
+
 describeOnCluster('a Kubernetes store in trouble', () => {
   let admin: ClusterClient;
   let namespace: string;
+  let token: string;
   let store: ResourceStore;
   const create = (name: string): Promise<Resource<'Task'>> =>
     store.create<'Task'>(taskDraft({ name, namespace }));
@@ -48,13 +56,19 @@ describeOnCluster('a Kubernetes store in trouble', () => {
   beforeEach(async () => {
     namespace = await admin.createNamespace('trouble', { serviceAccount: false });
     opened.push({ close: () => admin.delete('v1/namespaces', { name: namespace }) });
-    store = later(await openClusterStore(sharedCluster().kubeconfig));
+    token = await tokenAs(admin, 'everybody', namespace, { everywhere: true });
+    store = later(await openClusterStore(sharedCluster().kubeconfig, { token }));
   });
+  /** As Telos watches beside Kelos, by another way. */
+  const watchingBy = async (server: string): Promise<ResourceStore> => {
+    const companion = await tokenAs(admin, 'companion', namespace);
+    return later(await openClusterStore(sharedCluster().kubeconfig, { server, token: companion }));
+  };
 
   test('sees every change although its connections are cut again and again', async () => {
     const { server } = readKubeconfig(sharedCluster().kubeconfig);
     const proxy = later(await startCuttingProxy(server));
-    const watching = later(await openClusterStore(sharedCluster().kubeconfig, { server: proxy.url }));
+    const watching = await watchingBy(proxy.url);
     const watched = await watchLater(watching, namespace);
     let cuts = 0;
     for (let round = 0; round < 5; round += 1) {
@@ -80,8 +94,8 @@ describeOnCluster('a Kubernetes store in trouble', () => {
       if (!path.includes('watch=true')) lists += 1;
       return path.includes('watch=true') ? path.replace(/resourceVersion=\d+/, 'resourceVersion=1') : path;
     };
-    const proxy = later(await startRewritingProxy(readKubeconfig(sharedCluster().kubeconfig), old));
-    const watching = later(await openClusterStore(sharedCluster().kubeconfig, { server: proxy.url }));
+    const proxy = later(await startRewritingProxy(place(), old));
+    const watching = await watchingBy(proxy.url);
     const page = await watching.list('Task', { namespace });
     const events = watching.watch('Task', { namespace, resourceVersion: page.resourceVersion });
     await refused('Gone', events[Symbol.asyncIterator]().next());
@@ -95,8 +109,8 @@ describeOnCluster('a Kubernetes store in trouble', () => {
   });
 
   test('says which right is missing to whom, and goes on when it is given', async () => {
-    const token = await admin.serviceAccountToken(namespace, 'telos');
-    const poor = later(await openClusterStore(sharedCluster().kubeconfig, { token }));
+    const nobody = await admin.serviceAccountToken(namespace, 'telos');
+    const poor = later(await openClusterStore(sharedCluster().kubeconfig, { token: nobody }));
     const error = await refused('Unavailable', poor.get('Task', { namespace, name: 'a' }));
     expect(error.message).toMatch(
       new RegExp(`User "system:serviceaccount:${namespace}:telos" cannot get resource "tasks".*grant it`),
@@ -163,7 +177,8 @@ describe.skipIf(ownPlane === undefined)('a Kubernetes store and a control plane 
 
   beforeAll(async () => {
     plane = await startControlPlane(ownPlane ?? '');
-    store = await openClusterStore(plane.kubeconfig);
+    const token = await tokenAs(plane.admin, 'everybody', 'default', { everywhere: true });
+    store = await openClusterStore(plane.kubeconfig, { token });
   });
   afterAll(async () => {
     await store.close();

@@ -16,6 +16,7 @@ import {
 } from '../../api/bad-resources.ts';
 import { describeOnCluster, sharedCluster } from '../../cluster/kit/cluster.ts';
 import { ClusterClient } from '../../cluster/kit/cluster-client.ts';
+import { tokenAs } from '../../cluster/kit/roles.ts';
 import { temporaryStore } from '../../support/temporary-store.ts';
 import { installDefinitions, openClusterStore } from './cluster-store.ts';
 
@@ -66,7 +67,11 @@ describeOnCluster('a file and a cluster', () => {
     admin = ClusterClient.fromKubeconfig(sharedCluster().kubeconfig);
     await installDefinitions(admin);
     namespace = await admin.createNamespace('verdicts', { serviceAccount: false });
-    [onFile, onCluster] = await Promise.all([temporaryStore(), openClusterStore(sharedCluster().kubeconfig)]);
+    const token = await tokenAs(admin, 'everybody', namespace, { everywhere: true });
+    [onFile, onCluster] = await Promise.all([
+      temporaryStore(),
+      openClusterStore(sharedCluster().kubeconfig, { token }),
+    ]);
   });
   afterAll(async () => {
     await onCluster?.close();

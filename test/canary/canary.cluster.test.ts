@@ -6,8 +6,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ResourceStore } from '../../src/store/store.ts';
 import { describeOnCluster, sharedCluster } from '../cluster/kit/cluster.ts';
 import { ClusterClient } from '../cluster/kit/cluster-client.ts';
+import { installDefinitions } from '../cluster/kit/definitions.ts';
+import { tokenAs } from '../cluster/kit/roles.ts';
 import { type RunningEngine, startUp } from '../engine/running-engine.ts';
-import { installDefinitions, kubeconfigAs, openClusterStore } from '../store/kubernetes/cluster-store.ts';
+import { kubeconfigAs, openClusterStore } from '../store/kubernetes/cluster-store.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { buildTelos, telos } from '../support/telos-program.ts';
 import { type Canary, leaksIn, makeCanary } from './canary.ts';
@@ -52,7 +54,7 @@ describeOnCluster('a secret in every place that takes one, on Kubernetes', () =>
     [receiver, untrusted, store, folder] = await Promise.all([
       startEcho(),
       startReceiver(),
-      openClusterStore(shared.kubeconfig),
+      tokenAs(admin, 'everybody', namespace).then((token) => openClusterStore(shared.kubeconfig, { token })),
       mkdtemp(join(tmpdir(), 'telos-canary-')),
     ]);
     ending.push(
@@ -61,7 +63,7 @@ describeOnCluster('a secret in every place that takes one, on Kubernetes', () =>
       () => untrusted.close(),
       () => receiver.close(),
     );
-    const token = await engineToken();
+    const token = await tokenAs(admin, 'standalone', namespace);
     const made = await kubeconfigAs(shared.kubeconfig, { token });
     kubeconfig = made.file;
     ending.push(() => made.remove());
@@ -89,21 +91,6 @@ describeOnCluster('a secret in every place that takes one, on Kubernetes', () =>
   });
 
   /** The token of somebody who may do everything in the namespace, and nothing elsewhere. */
-  async function engineToken(): Promise<string> {
-    const rules = '[{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]';
-    await admin.apply(
-      [
-        'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: telos}',
-        `apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: telos}\nrules: ${rules}`,
-        `apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: telos}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: telos}
-subjects: [{kind: ServiceAccount, name: telos, namespace: ${namespace}}]`,
-      ].join('\n---\n'),
-      namespace,
-    );
-    return admin.serviceAccountToken(namespace, 'telos');
-  }
-
   async function runEverything(): Promise<void> {
     const body = '{"id":"one"}';
     for (const key of ['wrong', manifest.sourceSecret]) {

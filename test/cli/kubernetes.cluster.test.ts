@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { describeOnCluster, sharedCluster } from '../cluster/kit/cluster.ts';
 import { ClusterClient } from '../cluster/kit/cluster-client.ts';
+import { installDefinitions } from '../cluster/kit/definitions.ts';
 import type { KubeObject } from '../cluster/kit/kube-object.ts';
 import { readKubeconfig } from '../cluster/kit/kubeconfig.ts';
 import { tokenAs } from '../cluster/kit/roles.ts';
-import { installDefinitions, kubeconfigAs } from '../store/kubernetes/cluster-store.ts';
+import { kubeconfigAs } from '../store/kubernetes/cluster-store.ts';
 import { startCuttingProxy } from '../store/kubernetes/cutting-proxy.ts';
 import { type TelosOptions, telos } from '../support/telos-program.ts';
 

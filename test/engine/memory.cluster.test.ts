@@ -14,9 +14,10 @@ import { type ApiServer, connectApiServer } from '../../src/store/kubernetes/api
 import { createKubernetesStore } from '../../src/store/kubernetes/kubernetes-store.ts';
 import { clusterAdmin, describeOnCluster, sharedCluster } from '../cluster/kit/cluster.ts';
 import type { ClusterClient } from '../cluster/kit/cluster-client.ts';
+import { installDefinitions } from '../cluster/kit/definitions.ts';
 import type { KubeObject } from '../cluster/kit/kube-object.ts';
 import { tokenAs } from '../cluster/kit/roles.ts';
-import { installDefinitions, kubeconfigAs } from '../store/kubernetes/cluster-store.ts';
+import { kubeconfigAs } from '../store/kubernetes/cluster-store.ts';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;

@@ -11,10 +11,11 @@ import { defaultRetention, sweepDeliveries } from '../../src/report/retention.ts
 import type { ResourceStore } from '../../src/store/store.ts';
 import { describeOnCluster, sharedCluster } from '../cluster/kit/cluster.ts';
 import { ClusterClient } from '../cluster/kit/cluster-client.ts';
+import { installDefinitions } from '../cluster/kit/definitions.ts';
 import { readKubeconfig } from '../cluster/kit/kubeconfig.ts';
 import { tokenAs } from '../cluster/kit/roles.ts';
 import { rightOf } from '../deploy/used-rights.ts';
-import { installDefinitions, openClusterStore } from '../store/kubernetes/cluster-store.ts';
+import { openClusterStore } from '../store/kubernetes/cluster-store.ts';
 import { startRewritingProxy } from '../store/kubernetes/cutting-proxy.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';

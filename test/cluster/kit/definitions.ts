@@ -1,17 +1,22 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { parse } from 'yaml';
 import type { ClusterClient } from './cluster-client.ts';
-import type { AnyObject, KubeObject } from './kube-object.ts';
+import type { KubeObject } from './kube-object.ts';
 
 const folder = join(import.meta.dirname, '..', '..', '..', 'deploy', 'crds');
 const collection = 'apiextensions.k8s.io/v1/customresourcedefinitions';
 
-interface Definition extends KubeObject {
+export interface Definition extends KubeObject {
   readonly spec: {
     readonly group: string;
     readonly names: { readonly plural: string };
-    readonly versions: readonly { readonly name: string; readonly served: boolean }[];
+    readonly versions: readonly {
+      readonly name: string;
+      readonly served: boolean;
+      readonly storage: boolean;
+    }[];
   };
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
@@ -21,12 +26,25 @@ interface Definition extends KubeObject {
  * The shared cluster keeps them: a suite that needs a cluster without starts its own control plane.
  */
 export async function installDefinitions(admin: ClusterClient): Promise<string[]> {
-  const files = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'));
-  const applied = (await Promise.all(files.map((yaml) => admin.apply(yaml)))).flat();
-  return Promise.all(applied.map((definition) => untilServed(admin, definition)));
+  return Promise.all(readdirSync(folder).map((file) => installDefinition(admin, readDefinition(file))));
 }
 
-async function untilServed(admin: ClusterClient, { metadata: { name } }: AnyObject): Promise<string> {
+/** Our definition of Task, for a test that installs a changed one. */
+export function taskDefinition(): Definition {
+  return readDefinition('tasks.kelos.dev.yaml');
+}
+
+/** Applies a definition, and resolves with its name when the cluster serves every version that it says. */
+export async function installDefinition(admin: ClusterClient, definition: Definition): Promise<string> {
+  await admin.applyObject(definition);
+  return untilServed(admin, definition);
+}
+
+function readDefinition(file: string): Definition {
+  return parse(readFileSync(join(folder, file), 'utf8')) as Definition;
+}
+
+async function untilServed(admin: ClusterClient, { metadata: { name } }: Definition): Promise<string> {
   const { spec } = await admin.until<Definition>(collection, { name }, isEstablished);
   const { group, names, versions } = spec;
   for (const version of versions.filter(({ served }) => served)) {

@@ -8,10 +8,10 @@ import { kelosLease } from '../../../src/api/names.ts';
 import { accessRules, kelosLeaseRule } from '../../../src/cli/manifests/access-rules.ts';
 import type { ClusterClient } from '../../cluster/kit/cluster-client.ts';
 import { type ControlPlane, startControlPlane } from '../../cluster/kit/control-plane.ts';
+import { installDefinitions } from '../../cluster/kit/definitions.ts';
 import type { KubeObject } from '../../cluster/kit/kube-object.ts';
 import { formatKubeconfig } from '../../cluster/kit/kubeconfig.ts';
 import { type StandInNode, startStandInNode } from '../../cluster/stand-in-node/stand-in-node.ts';
-import { installDefinitions } from '../../store/kubernetes/cluster-store.ts';
 import { buildTelos, startTelos } from '../../support/telos-program.ts';
 
 const account = 'telos';

@@ -1,54 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parse } from 'yaml';
 import { systemClock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { openKubernetesStore } from '../../../src/store/kubernetes/kubernetes-store.ts';
 import type { ResourceStore } from '../../../src/store/store.ts';
-import type { ClusterClient } from '../../cluster/kit/cluster-client.ts';
-import type { KubeObject } from '../../cluster/kit/kube-object.ts';
 import { formatKubeconfig, readKubeconfig } from '../../cluster/kit/kubeconfig.ts';
-
-const crds = join(import.meta.dirname, '..', '..', '..', 'deploy', 'crds');
-const definitions = 'apiextensions.k8s.io/v1/customresourcedefinitions';
-
-interface Definition extends KubeObject {
-  readonly spec: {
-    readonly versions: readonly { readonly name: string; readonly storage: boolean }[];
-  };
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
-}
-
-/** Installs our CRDs, and resolves when their resources can be made. */
-export async function installDefinitions(admin: ClusterClient): Promise<void> {
-  for (const name of readdirSync(crds)) await establish(admin, readDefinition(name));
-}
-
-/** The CRD of Task, and what installs a changed one. */
-export function taskDefinition(admin: ClusterClient): {
-  readonly definition: Definition;
-  readonly establish: (changed: Definition) => Promise<void>;
-} {
-  return {
-    definition: readDefinition('tasks.kelos.dev.yaml'),
-    establish: (changed) => establish(admin, changed),
-  };
-}
-
-function readDefinition(name: string): Definition {
-  return parse(readFileSync(join(crds, name), 'utf8')) as Definition;
-}
-
-async function establish(admin: ClusterClient, definition: Definition): Promise<void> {
-  await admin.applyObject(definition);
-  const established = ({ status }: Definition): boolean =>
-    status?.conditions?.some(({ type, status: holds }) => type === 'Established' && holds === 'True') ??
-    false;
-  const { name } = definition.metadata;
-  await admin.until<Definition>(definitions, { name }, established);
-}
 
 /** What of the connection is another than the kubeconfig's. */
 export interface ConnectionChanges {

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll } from 'vitest';
 import { describeOnCluster, sharedCluster } from '../../cluster/kit/cluster.ts';
 import { ClusterClient } from '../../cluster/kit/cluster-client.ts';
+import { installDefinitions } from '../../cluster/kit/definitions.ts';
 import { tokenAs } from '../../cluster/kit/roles.ts';
 import { storeContract } from '../contract.ts';
-import { installDefinitions, openClusterStore } from './cluster-store.ts';
+import { openClusterStore } from './cluster-store.ts';
 
 describeOnCluster('on a cluster', () => {
   let admin: ClusterClient;

@@ -9,9 +9,9 @@ import type { LoadOptions } from '../../../src/store/kubernetes/load-cluster.ts'
 import type { ResourceStore } from '../../../src/store/store.ts';
 import { clusterAdmin, describeOnCluster, sharedCluster } from '../../cluster/kit/cluster.ts';
 import type { ClusterClient } from '../../cluster/kit/cluster-client.ts';
+import { installDefinitions } from '../../cluster/kit/definitions.ts';
 import { type Connection, readKubeconfig } from '../../cluster/kit/kubeconfig.ts';
 import { refused } from '../contract.ts';
-import { installDefinitions } from './cluster-store.ts';
 
 /** The Task reader of a namespace. */
 const reader = (namespace: string): string => `

@@ -8,11 +8,12 @@ import {
   controlPlanePrograms,
   startControlPlane,
 } from '../../cluster/kit/control-plane.ts';
+import { installDefinition, installDefinitions, taskDefinition } from '../../cluster/kit/definitions.ts';
 import { type Connection, readKubeconfig } from '../../cluster/kit/kubeconfig.ts';
 import { tokenAs } from '../../cluster/kit/roles.ts';
 import { untilGone } from '../../support/until.ts';
 import { ownerOf, refused, taskDraft } from '../contract.ts';
-import { installDefinitions, openClusterStore, taskDefinition } from './cluster-store.ts';
+import { openClusterStore } from './cluster-store.ts';
 import { startCuttingProxy, startRewritingProxy } from './cutting-proxy.ts';
 import { WatchedPhases } from './watching-tasks.ts';
 
@@ -190,11 +191,11 @@ describe.skipIf(ownPlane === undefined)('a Kubernetes store and a control plane 
     expect(error.message).toMatch(
       /does not know tasks\.kelos\.dev: install Kelos, or without it: telos manifests --mode standalone \| kubectl apply -f -$/,
     );
-    const { definition, establish } = taskDefinition(plane.admin);
+    const definition = taskDefinition();
     const versions = definition.spec.versions
       .filter(({ name }) => name === 'v1alpha1')
       .map((version) => ({ ...version, storage: true }));
-    await establish({ ...definition, spec: { ...definition.spec, versions } });
+    await installDefinition(plane.admin, { ...definition, spec: { ...definition.spec, versions } });
     const owner = await store.create<'Task'>(taskDraft(key));
     expect(owner.apiVersion).toBe(apiVersionOf('Task'));
     expect((await plane.admin.get('kelos.dev/v1alpha1/tasks', key)).apiVersion).toBe('kelos.dev/v1alpha1');

@@ -16,9 +16,10 @@ import {
 } from '../../api/bad-resources.ts';
 import { describeOnCluster, sharedCluster } from '../../cluster/kit/cluster.ts';
 import { ClusterClient } from '../../cluster/kit/cluster-client.ts';
+import { installDefinitions } from '../../cluster/kit/definitions.ts';
 import { tokenAs } from '../../cluster/kit/roles.ts';
 import { temporaryStore } from '../../support/temporary-store.ts';
-import { installDefinitions, openClusterStore } from './cluster-store.ts';
+import { openClusterStore } from './cluster-store.ts';
 
 type Written = Readonly<Record<string, unknown>>;
 

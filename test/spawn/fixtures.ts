@@ -79,7 +79,8 @@ export function startSpawn(store: ResourceStore, clock: Clock): RunningSpawn {
           headers: new Headers(headers),
           body: payload instanceof Uint8Array ? payload : Buffer.from(JSON.stringify(payload)),
         },
-        signal,
+        // As every request has one of its own.
+        AbortSignal.any([signal]),
       ),
     async stop() {
       controller.abort();

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 import { sleep } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -56,6 +57,8 @@ export class Transport {
   constructor(cluster: Cluster, clock: Clock) {
     this.#cluster = cluster;
     this.#clock = clock;
+    // Everything that waits to ask again listens to it.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   /** What messages call the API server. */

@@ -6,7 +6,7 @@ import {
 } from 'node:http';
 import { createServer as createHttpsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { systemClock } from '../../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../../src/base/clock.ts';
 import type { Cluster, TlsSettings } from '../../../src/store/kubernetes/cluster.ts';
 import { type Credentials, fixedCredentials } from '../../../src/store/kubernetes/credentials.ts';
 import { Transport } from '../../../src/store/kubernetes/transport.ts';
@@ -65,6 +65,7 @@ export class ScriptedApiServer {
       readonly tls?: Partial<TlsSettings>;
       readonly proxy?: URL;
       readonly path?: string;
+      readonly clock?: Clock;
     } = {},
   ): Transport {
     const cluster: Cluster = {
@@ -75,7 +76,7 @@ export class ScriptedApiServer {
       credentials: settings.credentials ?? fixedCredentials({}),
       warnings: [],
     };
-    const transport = new Transport(cluster, systemClock);
+    const transport = new Transport(cluster, settings.clock ?? systemClock);
     this.#transports.push(transport);
     return transport;
   }

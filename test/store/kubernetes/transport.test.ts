@@ -3,6 +3,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { makeCertificate } from '../../../src/cli/demo/certificate.ts';
 import type { Credential, Credentials } from '../../../src/store/kubernetes/credentials.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
 import { refused } from '../contract.ts';
 import { type Exchange, ScriptedApiServer } from './api-server.ts';
 
@@ -135,6 +136,35 @@ describe('requests', () => {
     });
     const sent = server.transport().send({ method: 'GET', path: '/x', signal: abort.signal });
     await expect(sent).rejects.toBe(reason);
+  });
+
+  test('wait in any number, end when the transport closes, and are no leak', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): unknown => warnings.push(warning);
+    process.on('warning', onWarning);
+    const clock = new ManualClock();
+    const many = 32;
+    const server = await serve(({ response }) => response.writeHead(429, { 'retry-after': '600' }).end('{}'));
+    const transport = server.transport({ clock });
+    const allWait = new Promise<void>((resolve) => {
+      let waits = 0;
+      const set = clock.after.bind(clock);
+      clock.after = (...timer) => {
+        waits += 1;
+        if (waits === many) setImmediate(resolve);
+        return set(...timer);
+      };
+    });
+    const sent = Array.from({ length: many }, () =>
+      refused('Unavailable', transport.send({ method: 'GET', path: '/x' })),
+    );
+    await allWait;
+    await transport.close();
+    for (const error of await Promise.all(sent)) expect(error.message).toMatch(/is closed$/);
+    // Warnings are told in a later turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
   });
 });
 

@@ -81,7 +81,12 @@ export class BenchCluster {
   /** Tasks that have ended. */
   async fillEnded(namespace: string, count: number, urls: readonly string[]): Promise<void> {
     await this.fill(namespace, count, urls);
-    await inParallel(count, width, (n) => this.end(namespace, `task-${n}`));
+    await this.endAll(namespace, count);
+  }
+
+  /** Ends what `fill` has made. */
+  endAll(namespace: string, count: number): Promise<void> {
+    return inParallel(count, width, (n) => this.end(namespace, `task-${n}`));
   }
 
   /** Tasks that are recorded, each with a settled Delivery; returns one of these. */

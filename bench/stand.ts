@@ -117,8 +117,16 @@ export function reportingEngine(store: ResourceStore, caPem: string, namespace?:
 
 /** An engine in another process. */
 export interface EngineProcess {
-  /** Runs over a store with so much to deliver until each of it is settled in the store. */
-  workOff(receivers: Receivers, place: StorePlace, count: number): Promise<Work>;
+  /**
+   * Runs over a store with so much to deliver until each of it is settled in the store. What is to be delivered may
+   * also come about `meanwhile`.
+   */
+  workOff(
+    receivers: Receivers,
+    place: StorePlace,
+    count: number,
+    meanwhile?: () => Promise<void>,
+  ): Promise<Work>;
   close(): void;
 }
 
@@ -131,12 +139,12 @@ export async function startEngine(): Promise<EngineProcess> {
   const child = fork(fileURLToPath(new URL('./engine.js', import.meta.url)));
   await once(child, 'spawn');
   return {
-    async workOff(receivers, place, count) {
+    async workOff(receivers, place, count, meanwhile) {
       await receivers.reset();
       const order: EngineOrder = { place, caPem: receivers.caPem };
       const began = performance.now();
       child.send(order);
-      await receivers.reached(count);
+      await Promise.all([receivers.reached(count), meanwhile?.()]);
       // Stopping writes what is still to be written: it belongs to the work.
       const told = once(child, 'message');
       child.send('stop');

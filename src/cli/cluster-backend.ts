@@ -15,7 +15,8 @@ import { NamespaceRights } from '../store/rights/namespace-rights.ts';
 import { leaseTiming } from '../store/shards/lease.ts';
 import type { ResourceStore } from '../store/store.ts';
 import type { ShardingOptions } from './engine-options.ts';
-import { refuseBesideKelos } from './kelos-lease.ts';
+import { KelosLease } from './kelos-lease.ts';
+import { refuseBesideReplicas } from './replicas-at-work.ts';
 
 export interface ClusterOptions {
   /** A context of the kubeconfig. */
@@ -40,6 +41,8 @@ export interface ClusterBackend {
   readonly sharding: Sharding | undefined;
   /** What keeps the rights in the namespaces. */
   readonly rights: NamespaceRights | undefined;
+  /** Tells when somebody else begins to do what this engine does; undefined: that may be. */
+  readonly rival: KelosLease | undefined;
 }
 
 /**
@@ -51,7 +54,8 @@ export async function openCluster(options: ClusterOptions): Promise<ClusterBacke
   const server = await connectApiServer({ context, env, clock, log });
   const store = createKubernetesStore(server);
   try {
-    if (rooms.spawn || rooms.run) await refuseBesideKelos(server, clock, log);
+    const rival = rooms.spawn || rooms.run ? new KelosLease(server, clock, log) : undefined;
+    await rival?.refuse();
     const api = new KubernetesJobs(server);
     const rights =
       namespaces === undefined || roleBinding === undefined
@@ -61,7 +65,8 @@ export async function openCluster(options: ClusterOptions): Promise<ClusterBacke
       store,
       runner: (of) => createJobRunner({ api, store: of, namespaces, access: rights, clock, log }),
       rights,
-      sharding: options.sharding === undefined ? undefined : await shardingOn(server, options.sharding, env),
+      rival,
+      sharding: await shardingOn(server, options),
     };
   } catch (thrown) {
     await store.close();
@@ -69,14 +74,18 @@ export async function openCluster(options: ClusterOptions): Promise<ClusterBacke
   }
 }
 
-async function shardingOn(
-  server: ApiServer,
-  { shards, namespace, durationMs }: ShardingOptions,
-  env: ClusterOptions['env'],
-): Promise<Sharding> {
-  const place = namespace ?? (await ownNamespace(env)) ?? 'telos-system';
+/** @throws CliError when the engine would share its work with nobody, and others are there */
+async function shardingOn(server: ApiServer, options: ClusterOptions): Promise<Sharding | undefined> {
+  const { env, namespaces, sharding, clock, log } = options;
+  const place = sharding?.namespace ?? (await ownNamespace(env)) ?? 'telos-system';
+  const leases = new KubernetesLeases(server, place);
+  if (sharding === undefined) {
+    await refuseBesideReplicas({ leases, place, namespaces, clock, log });
+    return undefined;
+  }
+  const { shards, durationMs } = sharding;
   return {
-    leases: new KubernetesLeases(server, place),
+    leases,
     timing: leaseTiming(durationMs),
     shards,
     self: replicaName(env['HOSTNAME'] || hostname()),

@@ -15,6 +15,7 @@ import { openThreadedStore } from '../store/sqlite/thread/threaded-store.ts';
 import type { ResourceStore } from '../store/store.ts';
 import type { OutboxOptions, ShardingOptions } from './engine-options.ts';
 import { exposureWarning } from './exposure.ts';
+import type { KelosLease } from './kelos-lease.ts';
 import { runDirectory, type StoreLocation } from './store-location.ts';
 import { makeDefaultFolder } from './store-option.ts';
 import { version } from './version.ts';
@@ -80,8 +81,10 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       releases.push(() => lock.release());
     }
     const lost = new AbortController();
-    const { store, runner, sharding, rights } = await openBackend(options, (error) => lost.abort(error));
+    const onLost = (error: Error): void => lost.abort(error);
+    const { store, runner, sharding, rights, rival } = await openBackend(options, onLost);
     releases.push(() => store.close());
+    if (rival !== undefined) releases.push(rival.watch(onLost));
     const guard = new EgressGuard(policy, { clock });
     releases.push(() => guard.close());
     const { hookSecrets, backlogMs, outbox, namespaces } = options;
@@ -113,6 +116,7 @@ interface Backend {
   readonly runner: (store: ResourceStore) => Runner;
   readonly sharding: Sharding | undefined;
   readonly rights: NamespaceRights | undefined;
+  readonly rival: KelosLease | undefined;
 }
 
 async function openBackend(options: RuntimeOptions, onLost: (error: Error) => void): Promise<Backend> {
@@ -137,7 +141,7 @@ async function openBackend(options: RuntimeOptions, onLost: (error: Error) => vo
   const keeperPath = besideProgram('keeper.js');
   const directory = runDirectory(location.path);
   const runner = (): Runner => createProcessRunner({ directory, keeperPath, clock, log });
-  return { store, runner, sharding: undefined, rights: undefined };
+  return { store, runner, sharding: undefined, rights: undefined, rival: undefined };
 }
 
 /** The path of another program that is shipped in the same folder. */
@@ -149,7 +153,7 @@ interface Parts {
   readonly store: ResourceStore;
   readonly engine: Engine;
   readonly server: HttpServer;
-  /** Aborts when the store's thread ends against its will. */
+  /** Aborts when the store's thread ends against its will, or somebody else begins to do the same work. */
   readonly lost: AbortSignal;
   readonly release: () => Promise<void>;
 }

@@ -112,9 +112,13 @@ describe.skipIf(programs === undefined)('replicas of telos up that share the wor
     }
   }
 
-  async function up(args: readonly string[] = [], env: Readonly<Record<string, string>> = {}) {
+  function up(args: readonly string[] = [], env: Readonly<Record<string, string>> = {}) {
+    return upWith([`--shards=${shards}`, ...args], env);
+  }
+
+  async function upWith(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const own = ['--host=127.0.0.1', `--ca-file=${folder}/ca.pem`, `--egress-allow=127.0.0.1:${ledger.port}`];
-    const store = ['--store=kubernetes', '--report', '--log-format=json', `--shards=${shards}`];
+    const store = ['--store=kubernetes', '--report', '--log-format=json'];
     const all = { KUBECONFIG: join(folder, 'kubeconfig'), ...env };
     const engine = await startUp(program, ['up', ...store, ...own, ...args], all);
     running.push(engine);
@@ -358,5 +362,19 @@ describe.skipIf(programs === undefined)('replicas of telos up that share the wor
       (thrown: unknown) => String(thrown),
     );
     expect(message).toContain('divides its work into 4 shards, not 2: start with --shards 4');
+  });
+
+  test('keep out an engine that would do all of their work again, and no other', async () => {
+    const replica = await up([short]);
+    await expect(upWith([])).rejects.toThrow(
+      /replicas with Leases work on this cluster already: Leases telos-member-… in namespace telos-system: add --shards/,
+    );
+    const some = await upWith([`--watch-namespace=${namespaces[0]}`]);
+    expect(some.log.join('\n')).toContain('what they do in the same namespaces is done twice');
+    await replica.kill();
+    const alone = await upWith([]);
+    expect(alone.log.join('\n')).toContain('a second engine would do the same work again');
+    const names = await complete();
+    await told(names);
   });
 });

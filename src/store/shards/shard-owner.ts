@@ -29,7 +29,8 @@ export class ShardCountError extends TelosError {
 }
 
 const recordName = 'telos-shards';
-const memberPrefix = 'telos-member-';
+/** How the Lease of a replica is called, by which the others know that it is alive; what follows is its name. */
+export const memberPrefix = 'telos-member-';
 /** After so many durations without a sign a member's Lease is litter. */
 const litterDurations = 6;
 

@@ -36,6 +36,8 @@ export interface TaskObject extends KubeObject {
 export interface Engine {
   readonly url: string;
   readonly log: readonly string[];
+  /** Resolves with its exit code, null after a signal. */
+  readonly ended: Promise<number | null>;
   stop(): Promise<void>;
   kill(): Promise<void>;
 }
@@ -127,6 +129,8 @@ export class ClusterHouse {
 
 async function ready(child: ChildProcessWithoutNullStreams): Promise<Engine> {
   const log: string[] = [];
+  // When its last words were read, too.
+  const ended = once(child, 'close').then(([code]) => code as number | null);
   child.stdout.resume();
   const lines = createInterface({ input: child.stderr });
   const url = await new Promise<string>((resolve, reject) => {
@@ -138,10 +142,8 @@ async function ready(child: ChildProcessWithoutNullStreams): Promise<Engine> {
     lines.once('close', () => reject(new Error(log.join('\n'))));
   });
   const end = async (signal: NodeJS.Signals): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, 'exit');
     child.kill(signal);
-    await exited;
+    await ended;
   };
-  return { url, log, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') };
+  return { url, log, ended, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') };
 }

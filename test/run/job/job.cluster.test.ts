@@ -435,4 +435,22 @@ spec: { hard: { pods: "0" } }
     const second = await house.up(...egress);
     await second.stop();
   });
+
+  test('ends when the controller of Kelos begins, whatever its clock says', async () => {
+    const engine = await house.up(...egress);
+    const spec = { holderIdentity: 'kelos-controller-manager-2', leaseDurationSeconds: 15 };
+    const key = { namespace: 'kelos-system', name: 'kelos-controller-leader-election' };
+    let renewedMs = Date.now() - 3 * 3_600_000;
+    const renew = (): void => {
+      renewedMs += 1000;
+      const renewTime = new Date(renewedMs).toISOString().replace('Z', '000Z');
+      void house.admin.patch('coordination.k8s.io/v1/leases', key, { spec: { ...spec, renewTime } });
+    };
+    const renewing = setInterval(renew, 1000);
+    expect(await engine.ended).toBe(1);
+    clearInterval(renewing);
+    expect(engine.log.join('\n')).toMatch(
+      /error: Kelos's controller \(kelos-controller-manager-2\) runs the Tasks of this cluster: Lease /,
+    );
+  });
 });

@@ -52,6 +52,8 @@ export function createJobRunner(options: JobRunnerOptions): Runner {
  * name. It goes with the Task.
  */
 class JobRunner implements Runner {
+  /** The Task owns its Job, and the Job its Pods. */
+  readonly goesWithTask = true;
   readonly #options: JobRunnerOptions;
   readonly #jobs: Informer<Versioned>;
   readonly #pods: Informer<Versioned>;

@@ -40,6 +40,8 @@ export interface TaskControllerDeps extends RoomDeps {
 const conflictMs = 10;
 /** How often a start is tried that waits for something outside, such as a Secret. */
 const tryAgainMs = 5_000;
+/** The same for what Kubernetes does by itself, mostly within a second. */
+const trySoonMs = 500;
 /** The longest that a clock which jumped goes unnoticed. */
 const maxExpiryLookMs = 600_000;
 
@@ -190,12 +192,14 @@ export class TaskController {
       case 'refused':
         await this.#finish(pending, failure(`Task failed: ${started.message}`));
         return undefined;
-      case 'waiting':
+      case 'waiting': {
+        const againAfterMs = started.soon === true ? trySoonMs : tryAgainMs;
         this.#deps.locks.release(seen);
-        this.#putOffs.add(keyText(keyOf(task)), task.metadata.uid, tryAgainMs);
+        this.#putOffs.add(keyText(keyOf(task)), task.metadata.uid, againAfterMs);
         await this.#wait(pending, `Waiting for ${started.message}`);
         this.#deps.wakeBranch(seen);
-        return { againAfterMs: tryAgainMs };
+        return { againAfterMs };
+      }
       case 'started':
         this.#deps.runs.track(task, started.run);
         await this.#markUnderWay(pending, started.run.progress);

@@ -67,8 +67,8 @@ export type StartResult =
   | { readonly kind: 'started'; readonly run: Run }
   /** This runner can never run such a Task. One line: what, where, what to do. */
   | { readonly kind: 'refused'; readonly message: string }
-  /** Something is missing that may still come (a Secret). One line that says what. */
-  | { readonly kind: 'waiting'; readonly message: string };
+  /** Something is missing that may still come (a Secret), or comes by itself (`soon`). One line that says what. */
+  | { readonly kind: 'waiting'; readonly message: string; readonly soon?: boolean };
 
 /**
  * The way Tasks are run: as processes of this machine, or elsewhere. Runs outlive the engine that started them

@@ -160,7 +160,7 @@ class JobRunner implements Runner {
     const job = readJob(found);
     if (job?.taskUid === taskUid) return { kind: 'started', run: this.#runOf(job) };
     if (found === undefined || job !== undefined)
-      return { kind: 'waiting', message: `Job "${key.name}" of an earlier Task to be gone` };
+      return { kind: 'waiting', message: `Job "${key.name}" of an earlier Task to be gone`, soon: true };
     return {
       kind: 'refused',
       message: `there is a Job "${key.name}" that Telos has not made: delete it, or give the Task another name`,

@@ -99,7 +99,6 @@ describe.skipIf(programs === undefined)('a Task that runs as a Job is let go', (
   test('when its time to live is over at once', async () => {
     await create('short', 'true', { ttlSecondsAfterFinished: 0 });
     await house.admin.untilGone(tasks, key('short'));
-    await house.admin.untilGone(jobs, key('short'));
   });
 
   test('although its Job cannot be stopped, when an operator gives it up', async () => {

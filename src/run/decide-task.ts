@@ -8,6 +8,8 @@ import { controllingSpawner, expiryOf, isHeldInVain } from './watched-task.ts';
 
 /** What is known of a Task's run. */
 export type RunFact =
+  /** The runner does not know all runs yet. */
+  | { readonly kind: 'unknown' }
   /** Nothing of it has ever run. */
   | { readonly kind: 'none' }
   | { readonly kind: 'running'; readonly progress: RunProgress }
@@ -58,6 +60,7 @@ export function decideTask(facts: TaskFacts): TaskStep {
   const { task, run } = facts;
   const deleting = task.metadata.deletionTimestamp !== undefined;
   if (isGivenUp(task, facts.goesWithTask)) return { do: 'giveUp' };
+  if (run.kind === 'unknown') return nothing;
   if (deleting && run.kind === 'running') return { do: 'cancel' };
   if (terminalPhase(task) !== undefined) return decideEnded(facts, deleting);
   switch (run.kind) {

@@ -139,6 +139,22 @@ describeOnCluster('a Kubernetes store in trouble', () => {
     await poor.ping();
   });
 
+  test('comes again when the API server has no room for it, by its own priority and fairness', async () => {
+    const name = `telos-${namespace}`;
+    await limitTo(admin, name, namespace);
+    for (const plural of ['flowschemas', 'prioritylevelconfigurations'])
+      later({ close: () => admin.delete(`flowcontrol.apiserver.k8s.io/v1/${plural}`, { name }) });
+    let rejected = 0;
+    for (let round = 0; rejected === 0; round += 1) {
+      const names = Array.from({ length: 32 }, (_, index) => `t${round}-${index}`);
+      const made = await Promise.all(names.map(create));
+      expect(made.map(({ metadata }) => metadata.name)).toEqual(names);
+      // The API server learns of the limit in its own time.
+      rejected = await rejectedBy(admin, name);
+    }
+    expect(rejected).toBeGreaterThan(0);
+  });
+
   test('says that its credentials are not taken', async () => {
     const stranger = later(await openClusterStore(sharedCluster().kubeconfig, { token: 'nobody' }));
     const error = await refused('Unavailable', stranger.list('Task', { namespace }));
@@ -168,6 +184,38 @@ describeOnCluster('a Kubernetes store in trouble', () => {
     expect(gone.message).toMatch(/namespaces "no-such-namespace" not found: create the namespace first/);
   });
 });
+
+/** Gives the ServiceAccounts of a namespace as little room as the API server can give, and no queue. */
+async function limitTo(admin: ClusterClient, name: string, namespace: string): Promise<void> {
+  const apiVersion = 'flowcontrol.apiserver.k8s.io/v1';
+  const limited = {
+    nominalConcurrencyShares: 1,
+    borrowingLimitPercent: 0,
+    limitResponse: { type: 'Reject' },
+  };
+  const level = { apiVersion, kind: 'PriorityLevelConfiguration', metadata: { name } };
+  await admin.applyObject({ ...level, spec: { type: 'Limited', limited } } as never);
+  const subjects = [{ kind: 'ServiceAccount', serviceAccount: { namespace, name: '*' } }];
+  const all = { apiGroups: ['*'], resources: ['*'], verbs: ['*'], namespaces: ['*'] };
+  const schema = { apiVersion, kind: 'FlowSchema', metadata: { name } };
+  await admin.applyObject({
+    ...schema,
+    spec: {
+      priorityLevelConfiguration: { name },
+      matchingPrecedence: 100,
+      rules: [{ subjects, resourceRules: [all] }],
+    },
+  } as never);
+}
+
+/** How many requests the API server has turned away by this FlowSchema. */
+async function rejectedBy(admin: ClusterClient, flowSchema: string): Promise<number> {
+  const metrics = await admin.raw('/metrics');
+  const lines = metrics.matchAll(/^apiserver_flowcontrol_rejected_requests_total\{(.*)\} (\S+)$/gm);
+  return [...lines]
+    .filter(([, labels = '']) => labels.includes(`flow_schema="${flowSchema}"`))
+    .reduce((sum, [, , count]) => sum + Number(count), 0);
+}
 
 const ownPlane = inject('cluster') === undefined ? undefined : controlPlanePrograms();
 

@@ -13,6 +13,7 @@ import { taskOf } from './fixtures.ts';
 
 const nowMs = Date.parse('2026-01-02T04:00:00Z');
 const none: RunFact = { kind: 'none' };
+const unknown: RunFact = { kind: 'unknown' };
 const running: RunFact = { kind: 'running', progress: { startedAt: 5000 } };
 
 function record(outcome: RunOutcome, more: Partial<RunRecord> = {}): RunFact {
@@ -117,6 +118,16 @@ describe('a Task whose run goes with it', () => {
   test.each<[string, Given, string]>([
     ['that has ended is let go', { status: ended, finalizers }, 'letGo'],
     ['is let go before it is deleted', { status: ended, finalizers, spec: expired }, 'letGo'],
+    [
+      'is left alone until its run is known',
+      { deleting, finalizers, status: ended, run: unknown },
+      'nothing',
+    ],
+    [
+      'is not taken for lost until its run is known',
+      { status: { phase: 'Running' }, run: unknown },
+      'nothing',
+    ],
     ['is deleted when it is held no more', { status: ended, spec: expired }, 'delete'],
     [
       'that somebody says has ended is held while it runs',

@@ -90,3 +90,15 @@ test('a Task that has ended and is deleted goes with what is left of its Job', a
   await startWithoutJobs(true);
   await untilGone(store, 'Task', key);
 });
+
+test('a Task is Pending before its Job can be made only where that keeps a branch for it: it is a write more', async () => {
+  await startWithoutJobs(true);
+  await store.create<'Task'>(shellTask('a', 'true', { branch: 'x' }));
+  await until(store, 'Task', key, ({ status }) => status?.phase === 'Pending');
+  const other = { ...key, name: 'other' };
+  await store.create<'Task'>(shellTask('other', 'true'));
+  await until(store, 'Task', other, (task) => !isFree(task));
+  await store.create<'Task'>(shellTask('b', 'true', { branch: 'x' }));
+  await until(store, 'Task', { ...key, name: 'b' }, ({ status }) => status?.phase === 'Waiting');
+  expect((await store.get('Task', other)).status).toBeUndefined();
+});

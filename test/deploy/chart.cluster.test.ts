@@ -89,10 +89,24 @@ describe.skipIf(helmProgram === '')('the Helm chart (npm run test:cluster finds 
     ['shards=0', /shards/],
     ['replicas=two', /replicas/],
     ['leaseDuration=10', /leaseDuration/],
+    ['leaseDuration=4s', /leaseDuration/],
+    ['leaseDuration=2m1s', /leaseDuration/],
+    ['mode=standalone,replicas=2', /replicas: in mode standalone one Pod .* leave it out, or set it to 1/],
+    ['mode=standalone,shards=4', /shards: in mode standalone one Pod/],
     ['networkPolicy.apiServer={10.0.0.1}', /apiServer/],
     ['egress.dnsServers={10.0.0.10:5353}', /dnsServers/],
   ])('refuses %s', async (value, message) => {
     await expect(render('--set', value)).rejects.toThrow(message);
+  });
+
+  test.each(['5s', '30s', '90s', '120s', '1m', '1m30s', '2m'])('takes leaseDuration=%s', async (duration) => {
+    const rendered = await render('--set', `leaseDuration=${duration}`);
+    expect(rendered).toContain(`--lease-duration=${duration}`);
+  });
+
+  test('can be scaled to nothing in either mode', async () => {
+    for (const mode of ['companion', 'standalone'])
+      expect(await render('--set', `mode=${mode},replicas=0`)).toContain('replicas: 0\n');
   });
 
   test('hands every option on as a flag that telos up has, and gives the heap what fits the memory', async () => {

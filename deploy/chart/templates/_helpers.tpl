@@ -31,3 +31,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   name: {{ include "telos.fullname" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{/* Pods, and shards of the work: only telling hooks is divided. */}}
+{{- define "telos.replicas" -}}
+{{ include "telos.divided" (dict "mode" .Values.mode "name" "replicas" "given" .Values.replicas "companion" 2) }}
+{{- end }}
+
+{{- define "telos.shards" -}}
+{{ include "telos.divided" (dict "mode" .Values.mode "name" "shards" "given" .Values.shards "companion" 4) }}
+{{- end }}
+
+{{- define "telos.divided" -}}
+{{- if kindIs "invalid" .given }}{{ ternary .companion 1 (eq .mode "companion") }}
+{{- else if and (eq .mode "standalone") (gt (int .given) 1) }}{{ fail (printf "%s: in mode standalone one Pod takes the events and runs the Tasks: leave it out, or set it to 1" .name) }}
+{{- else }}{{ int .given }}
+{{- end }}
+{{- end }}

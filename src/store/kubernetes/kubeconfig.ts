@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { formatFieldPath } from '../../api/field-path.ts';
 import { readYaml } from '../../api/yaml-source.ts';
@@ -104,9 +104,9 @@ export async function readKubeconfig(
   return { name, cluster, user };
 }
 
-/** A path as written in a kubeconfig: relative ones start at its folder. */
+/** A path as written in a kubeconfig, absolute: relative ones start at its folder. */
 export function resolveBeside(file: string, path: string): string {
-  return isAbsolute(path) ? path : join(dirname(file), path);
+  return resolve(dirname(file), path);
 }
 
 class MergedKubeconfig {

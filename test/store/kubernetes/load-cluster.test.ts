@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Cluster } from '../../../src/store/kubernetes/cluster.ts';
+import { resolveBeside } from '../../../src/store/kubernetes/kubeconfig.ts';
 import { loadCluster } from '../../../src/store/kubernetes/load-cluster.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { refused } from '../contract.ts';
@@ -210,6 +211,11 @@ describe('in a Pod', () => {
     const cluster = await loadCluster({ context: undefined, env, clock, serviceAccountFolder: folder });
     expect(cluster.name).toBe('c');
   });
+});
+
+test('a path in a kubeconfig that is named without a folder is no name to look for on the PATH', () => {
+  expect(resolveBeside('config', './plugin')).toBe(resolve('plugin'));
+  expect(resolveBeside('config', '/bin/plugin')).toBe('/bin/plugin');
 });
 
 describe('an exec plugin', () => {

@@ -48,7 +48,7 @@ export const taskUidLabel = 'telos.dev/task-uid';
 /** Finalizer: keeps a Task until its Deliveries are recorded. */
 export const onCompletionFinalizer = 'telos.dev/on-completion';
 
-/** Finalizer: keeps a Task until its process is gone. */
+/** Finalizer: keeps a Task until nothing of its run is left that does not go with it. */
 export const runFinalizer = 'telos.dev/run';
 
 /** Finalizer, on a RoleBinding: keeps the rights in a namespace until Telos has let go of what is there. */

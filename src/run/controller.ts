@@ -11,7 +11,7 @@ import type { View } from '../store/view.ts';
 import type { Reconciled } from '../store/workqueue.ts';
 import type { BranchLocks } from './branch-locks.ts';
 import { type Completion, failure } from './completion.ts';
-import { decideTask, type RunFact, type TaskFacts, type TaskStep } from './decide-task.ts';
+import { decideTask, isGivenUp, type RunFact, type TaskFacts, type TaskStep } from './decide-task.ts';
 import {
   type DependencyVerdict,
   findCycle,
@@ -24,7 +24,7 @@ import { PutOffs } from './put-offs.ts';
 import type { Runner, RunProgress } from './runner.ts';
 import { TaskStatusWriter } from './task-status.ts';
 import type { TrackedRuns } from './tracked-runs.ts';
-import type { ActiveTask, WatchedTask } from './watched-task.ts';
+import { type ActiveTask, isHeldInVain, type WatchedTask } from './watched-task.ts';
 
 export interface TaskControllerDeps extends RoomDeps {
   readonly runner: Runner;
@@ -40,6 +40,8 @@ export interface TaskControllerDeps extends RoomDeps {
 const conflictMs = 10;
 /** How often a start is tried that waits for something outside, such as a Secret. */
 const tryAgainMs = 5_000;
+/** The same for what Kubernetes does by itself, mostly within a second. */
+const trySoonMs = 500;
 /** The longest that a clock which jumped goes unnoticed. */
 const maxExpiryLookMs = 600_000;
 
@@ -92,7 +94,7 @@ export class TaskController {
 
   async #move(
     task: Task,
-    step: Extract<TaskStep, { do: 'markUnderWay' | 'cancel' | 'finish' | 'letGo' | 'delete' }>,
+    step: Extract<TaskStep, { do: 'markUnderWay' | 'cancel' | 'finish' | 'letGo' | 'giveUp' | 'delete' }>,
   ): Promise<undefined> {
     const { runs, runner } = this.#deps;
     const { uid } = task.metadata;
@@ -108,7 +110,11 @@ export class TaskController {
         return;
       case 'letGo':
         // The log stays as long as the Task does; `sweepRuns` clears up after those that go later.
-        if (task.metadata.deletionTimestamp !== undefined) await runner.forget(uid);
+        if (task.metadata.deletionTimestamp !== undefined && !runner.goesWithTask) await runner.forget(uid);
+        await this.#write.letGo(task);
+        return;
+      case 'giveUp':
+        runs.cancel(uid);
         await this.#write.letGo(task);
         return;
       case 'delete':
@@ -118,11 +124,13 @@ export class TaskController {
   }
 
   async #facts(task: Task, signal: AbortSignal): Promise<TaskFacts> {
+    const { deletionTimestamp } = task.metadata;
     const run = await this.#runOf(task, signal);
-    const fresh = run.kind === 'none' && terminalPhase(task) === undefined;
+    const fresh = run.kind === 'none' && terminalPhase(task) === undefined && deletionTimestamp === undefined;
     return {
       task,
       run,
+      goesWithTask: this.#deps.runner.goesWithTask,
       dependencies: fresh ? await this.#dependenciesOf(task, signal) : { kind: 'met', deps: {} },
       // Once is enough: the one that closes a cycle finds it, and what a Task depends on never changes.
       cycle: fresh && !isWaitingForDependency(task) ? this.#cycleOf(task) : undefined,
@@ -130,16 +138,17 @@ export class TaskController {
     };
   }
 
-  /** Only what is held by the finalizer, or said to run, can have a run. */
+  /** Only what is held by the finalizer, or said to run or to have run, can have a run. */
   async #runOf(task: Task, signal: AbortSignal): Promise<RunFact> {
-    const { phase } = task.status ?? {};
-    const mayHaveRun =
-      task.metadata.finalizers?.includes(runFinalizer) === true || phase === 'Running' || phase === 'Pending';
-    if (!mayHaveRun) return { kind: 'none' };
-    if (terminalPhase(task) === undefined) return this.#deps.runs.factOf(task, signal);
-    // One that has ended and is not deleted needs nothing of its run.
-    if (task.metadata.deletionTimestamp === undefined) return { kind: 'none' };
-    return this.#deps.runs.remainsOf(task, signal);
+    const { runs, runner } = this.#deps;
+    const { phase, jobName } = task.status ?? {};
+    const isHeld = task.metadata.finalizers?.includes(runFinalizer) === true;
+    const mayHaveRun = isHeld || phase === 'Running' || phase === 'Pending' || jobName !== undefined;
+    if (!mayHaveRun || isGivenUp(task, runner.goesWithTask)) return { kind: 'none' };
+    if (terminalPhase(task) === undefined) return runs.factOf(task, signal);
+    // One that has ended and is held for nothing of its run needs nothing of it.
+    if (!isHeldInVain(task, runner.goesWithTask)) return { kind: 'none' };
+    return runs.remainsOf(task, signal);
   }
 
   async #dependenciesOf(task: Task, signal: AbortSignal): Promise<DependencyVerdict> {
@@ -174,8 +183,7 @@ export class TaskController {
       await this.#wait(task, blocked);
       return undefined;
     }
-    const held = await this.#write.held(task);
-    const pending = held.status?.phase === 'Pending' ? held : await this.#write.pending(held);
+    const pending = await this.#pending(await this.#write.held(task), seen);
     const started = await this.#deps.runner.start(
       { task: pending, prompt: promptOf(task, deps), readSecret: (name) => this.#secret(task, name, signal) },
       signal,
@@ -184,17 +192,28 @@ export class TaskController {
       case 'refused':
         await this.#finish(pending, failure(`Task failed: ${started.message}`));
         return undefined;
-      case 'waiting':
+      case 'waiting': {
+        const againAfterMs = started.soon === true ? trySoonMs : tryAgainMs;
         this.#deps.locks.release(seen);
-        this.#putOffs.add(keyText(keyOf(task)), task.metadata.uid, tryAgainMs);
+        this.#putOffs.add(keyText(keyOf(task)), task.metadata.uid, againAfterMs);
         await this.#wait(pending, `Waiting for ${started.message}`);
         this.#deps.wakeBranch(seen);
-        return { againAfterMs: tryAgainMs };
+        return { againAfterMs };
+      }
       case 'started':
         this.#deps.runs.track(task, started.run);
         await this.#markUnderWay(pending, started.run.progress);
         return undefined;
     }
+  }
+
+  /**
+   * A run that goes with its Task is found again wherever it was begun, and its Task is Pending with it: to write that
+   * before is worth a write only where the branch must not go to another should the engine die in between.
+   */
+  async #pending(held: Task, { branchKey }: ActiveTask): Promise<Task> {
+    const isSaidLater = this.#deps.runner.goesWithTask && branchKey === undefined;
+    return isSaidLater || held.status?.phase === 'Pending' ? held : this.#write.pending(held);
   }
 
   #blocked(task: Task, seen: ActiveTask): string | undefined {

@@ -1,13 +1,15 @@
-import { runFinalizer } from '../api/names.ts';
+import { runFinalizer, skipCompletionAnnotation } from '../api/names.ts';
 import { type Task, terminalPhase } from '../api/task.ts';
 import type { JsonObject } from '../base/json.ts';
 import { type Completion, completionOf, failure } from './completion.ts';
 import type { DependencyVerdict } from './dependencies.ts';
 import type { RunProgress, RunRecord } from './runner.ts';
-import { controllingSpawner, expiryOf } from './watched-task.ts';
+import { controllingSpawner, expiryOf, isHeldInVain } from './watched-task.ts';
 
 /** What is known of a Task's run. */
 export type RunFact =
+  /** The runner does not know all runs yet. */
+  | { readonly kind: 'unknown' }
   /** Nothing of it has ever run. */
   | { readonly kind: 'none' }
   | { readonly kind: 'running'; readonly progress: RunProgress }
@@ -16,6 +18,8 @@ export type RunFact =
 export interface TaskFacts {
   readonly task: Task;
   readonly run: RunFact;
+  /** Whether all that is left of its run goes with the Task by itself. */
+  readonly goesWithTask: boolean;
   /** Asked only of Tasks that nothing was started for. */
   readonly dependencies: DependencyVerdict;
   /** Where a cycle of dependencies that the Task is part of comes back to it. */
@@ -35,8 +39,10 @@ export type TaskStep =
   | { readonly do: 'markUnderWay'; readonly progress: RunProgress }
   | { readonly do: 'cancel' }
   | { readonly do: 'finish'; readonly completion: Completion }
-  /** Removes what is kept of the run, then the finalizer. */
+  /** Removes what is kept of the run, if the Task is being deleted, then the finalizer. */
   | { readonly do: 'letGo' }
+  /** Removes the finalizer, and has the run stopped as well as that can be done. */
+  | { readonly do: 'giveUp' }
   | { readonly do: 'delete' };
 
 const nothing: TaskStep = { do: 'nothing' };
@@ -47,11 +53,14 @@ const nothing: TaskStep = { do: 'nothing' };
  *
  * T1. A Task that has ended is never run again.
  * T2. Nothing is started twice: a run that there is, whatever the phase says, is the run of the Task.
- * T3. A Task that is deleted goes when nothing of it runs and how it ended is written.
+ * T3. A Task that is deleted goes when nothing of it runs and how it ended is written, or when an operator says so.
+ * T4. A Task that has ended is held only for what would be left of its run.
  */
 export function decideTask(facts: TaskFacts): TaskStep {
   const { task, run } = facts;
   const deleting = task.metadata.deletionTimestamp !== undefined;
+  if (isGivenUp(task, facts.goesWithTask)) return { do: 'giveUp' };
+  if (run.kind === 'unknown') return nothing;
   if (deleting && run.kind === 'running') return { do: 'cancel' };
   if (terminalPhase(task) !== undefined) return decideEnded(facts, deleting);
   switch (run.kind) {
@@ -64,8 +73,21 @@ export function decideTask(facts: TaskFacts): TaskStep {
   }
 }
 
-function decideEnded({ task, nowMs }: TaskFacts, deleting: boolean): TaskStep {
-  if (deleting) return holds(task) ? { do: 'letGo' } : nothing;
+/**
+ * Whether a Task that is being deleted is let go whatever its run does: its annotation says so, and the run goes with
+ * it. What is known of the run does not matter, which may be nothing, because Jobs cannot be read.
+ */
+export function isGivenUp(task: Task, goesWithTask: boolean): boolean {
+  const { annotations = {}, deletionTimestamp } = task.metadata;
+  const says = deletionTimestamp !== undefined && annotations[skipCompletionAnnotation] === 'true';
+  return says && goesWithTask && holds(task);
+}
+
+function decideEnded({ task, run, goesWithTask, nowMs }: TaskFacts, deleting: boolean): TaskStep {
+  // Somebody else wrote how it ended.
+  if (run.kind === 'running') return nothing;
+  if (isHeldInVain(task, goesWithTask)) return { do: 'letGo' };
+  if (deleting) return nothing;
   const dueMs = expiryOf(task);
   if (dueMs === undefined) return nothing;
   return dueMs <= nowMs ? { do: 'delete' } : { do: 'lookAgain', afterMs: dueMs - nowMs };

@@ -57,7 +57,7 @@ class Running implements RunRoom {
     });
     this.#runs = new TrackedRuns(runner, (key) => this.#queue.add(key));
     this.#view = deps.informers.of('Task').view<WatchedTask>({
-      select: watchedTask,
+      select: (task) => watchedTask(task, runner.goesWithTask),
       groupBy: (task) => (task.kind === 'active' ? task.branchKey : undefined),
       onChange: (change) => this.#onChange(change),
     });

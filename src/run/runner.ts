@@ -67,8 +67,8 @@ export type StartResult =
   | { readonly kind: 'started'; readonly run: Run }
   /** This runner can never run such a Task. One line: what, where, what to do. */
   | { readonly kind: 'refused'; readonly message: string }
-  /** Something is missing that may still come (a Secret). One line that says what. */
-  | { readonly kind: 'waiting'; readonly message: string };
+  /** Something is missing that may still come (a Secret), or comes by itself (`soon`). One line that says what. */
+  | { readonly kind: 'waiting'; readonly message: string; readonly soon?: boolean };
 
 /**
  * The way Tasks are run: as processes of this machine, or elsewhere. Runs outlive the engine that started them
@@ -80,6 +80,11 @@ export type StartResult =
  * N3. A `start` that rejects, or dies with the engine, either ran nothing (and `find` says so) or is found.
  */
 export interface Runner {
+  /**
+   * Whether all that is left of a run goes with its Task by itself: a Task that has ended is not held then, and one
+   * that an operator gives up need not wait for its run.
+   */
+  readonly goesWithTask: boolean;
   /** @throws when the machine cannot run it now; trying later may help. */
   start(request: RunRequest, signal: AbortSignal): Promise<StartResult>;
   /** The run of a Task, whoever started it; undefined when nothing of it has ever run. */

@@ -15,7 +15,7 @@ export class TrackedRuns {
   readonly #runs = new Map<string, Tracked>();
   #signal: AbortSignal = new AbortController().signal;
 
-  /** `onChange` is told the key of the Task when its run has come further or ended. */
+  /** `onChange` is told the key of the Task when its run has become known, come further, or ended. */
   constructor(runner: Runner, onChange: (key: string) => void) {
     this.#runner = runner;
     this.#onChange = onChange;
@@ -58,6 +58,7 @@ export class TrackedRuns {
   async factOf(task: Task, signal: AbortSignal): Promise<RunFact> {
     const { uid } = task.metadata;
     if (!this.#runs.has(uid)) {
+      if (!this.#runner.isSynced) return this.#unknown(task);
       const found = await this.#runner.find(uid, signal);
       if (found !== undefined) this.track(task, found);
     }
@@ -70,8 +71,19 @@ export class TrackedRuns {
   /** The same of a Task that has ended in the store: how its run ended does not matter any more. */
   async remainsOf(task: Task, signal: AbortSignal): Promise<RunFact> {
     const { uid } = task.metadata;
+    if (!this.#runs.has(uid) && !this.#runner.isSynced) return this.#unknown(task);
     const run = this.#runs.get(uid)?.run ?? (await this.#runner.find(uid, signal));
     return run === undefined || run.isOver ? { kind: 'none' } : this.factOf(task, signal);
+  }
+
+  /** Nobody waits for that here: what becomes of the Task meanwhile may matter more. */
+  #unknown(task: Task): RunFact {
+    const key = keyText(keyOf(task));
+    this.#runner.synced(this.#signal).then(
+      () => this.#onChange(key),
+      () => {},
+    );
+    return { kind: 'unknown' };
   }
 
   cancel(uid: string): void {

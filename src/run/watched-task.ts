@@ -11,7 +11,7 @@ import { type Task, type TaskPhase, terminalPhase } from '../api/task.ts';
 import { effectiveWorker } from '../api/worker.ts';
 
 /** What this room keeps of a Task that it may have to do something about. */
-export type WatchedTask = ActiveTask | LeavingTask | ExpiringTask;
+export type WatchedTask = ActiveTask | EndedTask | ExpiringTask;
 
 /** It has not ended. */
 export interface ActiveTask {
@@ -28,9 +28,9 @@ export interface ActiveTask {
   readonly order: string;
 }
 
-/** It has ended and is being deleted, and what is kept of its run must go. */
-export interface LeavingTask {
-  readonly kind: 'leaving';
+/** It has ended, and is held no longer once nothing of its run needs it. */
+export interface EndedTask {
+  readonly kind: 'ended';
   readonly uid: string;
 }
 
@@ -45,17 +45,29 @@ export interface ExpiringTask {
 /** How messages about a branch begin; what waits for one is known by it, also to the next engine. */
 export const branchMessagePrefix = 'Waiting for branch ';
 
-/** What to keep of a Task; undefined when there is nothing to do for it, as for nearly all that have ended. */
-export function watchedTask(task: Task): WatchedTask | undefined {
+/**
+ * What to keep of a Task; undefined when there is nothing to do for it, as for nearly all that have ended.
+ * `goesWithTask`: whether what is left of its run needs nobody to clear it up.
+ */
+export function watchedTask(task: Task, goesWithTask: boolean): WatchedTask | undefined {
   const { metadata } = task;
   if (metadata.finalizers?.includes(kelosFinalizer) === true) return undefined;
   if (terminalPhase(task) === undefined) return activeTask(task);
-  if (metadata.deletionTimestamp !== undefined)
-    return metadata.finalizers?.includes(runFinalizer) === true
-      ? { kind: 'leaving', uid: metadata.uid }
-      : undefined;
+  if (isHeldInVain(task, goesWithTask)) return { kind: 'ended', uid: metadata.uid };
+  if (metadata.deletionTimestamp !== undefined) return undefined;
   const dueMs = expiryOf(task);
   return dueMs === undefined ? undefined : { kind: 'expiring', uid: metadata.uid, dueMs };
+}
+
+/**
+ * Whether a Task that has ended is to be let go: it is being deleted, or nothing that is left of its run needs it. One
+ * that is held for its hooks cannot go anyway, and is about to be written: two writes at once would only be in each
+ * other's way.
+ */
+export function isHeldInVain({ metadata }: Task, goesWithTask: boolean): boolean {
+  const { finalizers = [], deletionTimestamp } = metadata;
+  if (!finalizers.includes(runFinalizer)) return false;
+  return deletionTimestamp !== undefined || (goesWithTask && !finalizers.includes(onCompletionFinalizer));
 }
 
 /**

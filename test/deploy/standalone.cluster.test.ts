@@ -135,4 +135,48 @@ describe.skipIf(programs === undefined)('Telos installed without Kelos, for one 
     expect([...telos.used].sort()).toEqual(grantedRights(telos.rules));
     expect(engine.log.filter((line) => /forbidden|403/i.test(line))).toEqual([]);
   });
+
+  test('uninstalled, it leaves no Task that cannot be deleted, nor a namespace that never ends', async () => {
+    const place = 'left';
+    await kubectl(plane, ['create', 'namespace', place]);
+    const telos = await install(plane, await printedManifests('--mode=standalone'));
+    ending.push(() => telos.close());
+    const own = [
+      '--host=127.0.0.1',
+      `--ca-file=${folder}/ca.pem`,
+      `--egress-allow=127.0.0.1:${receiver.port}`,
+    ];
+    const engine = await startUp(program, [...telos.args, ...own], telos.env);
+    ending.push(() => engine.stop());
+    const hooks = [{ name: 'all', webhook: { url: `${receiver.origin}/left` } }];
+    const told = task('told', 'true') as { readonly metadata: object };
+    const annotations = { 'kelos.dev/on-completion': JSON.stringify(hooks) };
+    const made = [
+      task('good', 'true'),
+      task('bad', 'exit 1'),
+      { ...told, metadata: { ...told.metadata, annotations } },
+      task('running', 'exec sleep 600'),
+    ];
+    const list = { apiVersion: 'v1', kind: 'List', items: made };
+    await kubectl(plane, ['apply', '-n', place, '-f', '-'], JSON.stringify(list));
+    const isFree = ({ metadata, status }: AnyObject): boolean =>
+      (status as { completionTime?: string })?.completionTime !== undefined &&
+      metadata.finalizers === undefined;
+    for (const name of ['good', 'bad', 'told'])
+      await plane.admin.until(tasks, { namespace: place, name }, isFree);
+    const running = { namespace: place, name: 'running' };
+    await plane.admin.until(tasks, running, ({ metadata }) => metadata.finalizers !== undefined);
+
+    // As docs/kubernetes.md says.
+    await kubectl(plane, ['annotate', 'tasks.kelos.dev', '--all', '-A', 'telos.dev/skip-completion=true']);
+    expect(await engine.stop()).toBe(0);
+    await kubectl(plane, ['delete', 'namespace', 'telos-system', '--wait=false']);
+    await kubectl(plane, ['delete', 'clusterrolebinding,clusterrole', '-l', 'app.kubernetes.io/name=telos']);
+    await kubectl(plane, ['delete', 'task', 'good', '-n', place]);
+    const byHand = '{"metadata": {"finalizers": null}}';
+    await kubectl(plane, ['patch', 'task', 'running', '-n', place, '--type=merge', '-p', byHand]);
+    await kubectl(plane, ['delete', 'namespace', place, '--wait=false']);
+    await plane.admin.untilGone('v1/namespaces', { name: place });
+    await plane.admin.untilGone('v1/namespaces', { name: 'telos-system' });
+  });
 });

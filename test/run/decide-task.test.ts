@@ -4,6 +4,7 @@ import {
   onCompletionFinalizer,
   reportedPhaseAnnotation,
   runFinalizer,
+  skipCompletionAnnotation,
 } from '../../src/api/names.ts';
 import type { TaskStatus } from '../../src/api/task.ts';
 import { decideTask, type RunFact, type TaskFacts, type TaskStep } from '../../src/run/decide-task.ts';
@@ -12,6 +13,7 @@ import { taskOf } from './fixtures.ts';
 
 const nowMs = Date.parse('2026-01-02T04:00:00Z');
 const none: RunFact = { kind: 'none' };
+const unknown: RunFact = { kind: 'unknown' };
 const running: RunFact = { kind: 'running', progress: { startedAt: 5000 } };
 
 function record(outcome: RunOutcome, more: Partial<RunRecord> = {}): RunFact {
@@ -28,6 +30,7 @@ interface Given {
   readonly spec?: Parameters<typeof taskOf>[1];
   readonly dependencies?: TaskFacts['dependencies'];
   readonly cycle?: string;
+  readonly goesWithTask?: boolean;
 }
 
 function decide(given: Given): TaskStep {
@@ -45,6 +48,7 @@ function decide(given: Given): TaskStep {
       ...(given.status === undefined ? {} : { status: given.status }),
     },
     run: given.run ?? none,
+    goesWithTask: given.goesWithTask ?? false,
     dependencies: given.dependencies ?? { kind: 'met', deps: {} },
     cycle: given.cycle,
     nowMs,
@@ -101,6 +105,74 @@ describe('the next step', () => {
     ['a deleted Task is not started', { deleting: true, dependencies: { kind: 'met', deps: {} } }, 'nothing'],
   ])('%s', (_title, given, step) => {
     expect(decide(given).do).toBe(step);
+  });
+});
+
+describe('a Task whose run goes with it', () => {
+  const goesWithTask = true;
+  const finalizers = [runFinalizer];
+  const annotations = { [skipCompletionAnnotation]: 'true' };
+  const deleting = true;
+  const expired = { ttlSecondsAfterFinished: 60 };
+
+  test.each<[string, Given, string]>([
+    ['that has ended is let go', { status: ended, finalizers }, 'letGo'],
+    ['is let go before it is deleted', { status: ended, finalizers, spec: expired }, 'letGo'],
+    [
+      'is left alone until its run is known',
+      { deleting, finalizers, status: ended, run: unknown },
+      'nothing',
+    ],
+    [
+      'is not taken for lost until its run is known',
+      { status: { phase: 'Running' }, run: unknown },
+      'nothing',
+    ],
+    ['is deleted when it is held no more', { status: ended, spec: expired }, 'delete'],
+    [
+      'that somebody says has ended is held while it runs',
+      { status: ended, finalizers, run: running },
+      'nothing',
+    ],
+    [
+      'is not let go beside the write that its hooks will make',
+      { status: ended, finalizers: [onCompletionFinalizer, runFinalizer] },
+      'nothing',
+    ],
+    [
+      'is held until its run is over',
+      { deleting, finalizers, status: { phase: 'Running' }, run: running },
+      'cancel',
+    ],
+    [
+      'is given up when an operator says so',
+      { deleting, annotations, finalizers, status: { phase: 'Running' }, run: running },
+      'giveUp',
+    ],
+    ['is given up also when it has ended', { deleting, annotations, finalizers, status: ended }, 'giveUp'],
+    [
+      'is not given up while nobody deletes it',
+      { annotations, finalizers, status: { phase: 'Running' }, run: running },
+      'nothing',
+    ],
+    [
+      'is given up once',
+      {
+        deleting,
+        annotations,
+        finalizers: [onCompletionFinalizer],
+        status: { phase: 'Running' },
+        run: running,
+      },
+      'cancel',
+    ],
+  ])('%s', (_title, given, step) => {
+    expect(decide({ goesWithTask, ...given }).do).toBe(step);
+  });
+
+  test('is not given up where its program would stay behind', () => {
+    const given = { deleting, annotations, finalizers, status: { phase: 'Running' }, run: running } as const;
+    expect(decide(given).do).toBe('cancel');
   });
 });
 

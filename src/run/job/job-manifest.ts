@@ -67,6 +67,10 @@ export function planJob(task: Task, prompt: string, taskApiVersion: string): Job
   return { kind: 'ready', name, manifest };
 }
 
+/**
+ * Without `blockOwnerDeletion`: some clusters let only those set it who may update the finalizers of Tasks, which would be
+ * a right for this alone. A Task that runs waits for its Job by its own finalizer.
+ */
 function ownerOf({ metadata }: Task, apiVersion: string): JsonObject {
   return { apiVersion, kind: 'Task', name: metadata.name, uid: metadata.uid, controller: true };
 }

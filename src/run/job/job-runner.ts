@@ -52,6 +52,8 @@ export function createJobRunner(options: JobRunnerOptions): Runner {
  * name. It goes with the Task.
  */
 class JobRunner implements Runner {
+  /** The Task owns its Job, and the Job its Pods. */
+  readonly goesWithTask = true;
   readonly #options: JobRunnerOptions;
   readonly #jobs: Informer<Versioned>;
   readonly #pods: Informer<Versioned>;
@@ -158,7 +160,7 @@ class JobRunner implements Runner {
     const job = readJob(found);
     if (job?.taskUid === taskUid) return { kind: 'started', run: this.#runOf(job) };
     if (found === undefined || job !== undefined)
-      return { kind: 'waiting', message: `Job "${key.name}" of an earlier Task to be gone` };
+      return { kind: 'waiting', message: `Job "${key.name}" of an earlier Task to be gone`, soon: true };
     return {
       kind: 'refused',
       message: `there is a Job "${key.name}" that Telos has not made: delete it, or give the Task another name`,

@@ -73,6 +73,8 @@ export function createProcessRunner(options: ProcessRunnerOptions): Runner {
 }
 
 class ProcessRunner implements Runner {
+  /** Nobody else ends a process, or removes its folder, with a log in it that may hold anything. */
+  readonly goesWithTask = false;
   readonly #options: ProcessRunnerOptions;
   /** Runs that this process has started or found. */
   readonly #runs = new Map<string, ProcessRun>();

@@ -1,6 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  inject,
+  onTestFinished,
+  test,
+} from 'vitest';
 import type { ObjectKey } from '../../cluster/kit/cluster-client.ts';
 import { controlPlanePrograms } from '../../cluster/kit/control-plane.ts';
 import type { KubeObject } from '../../cluster/kit/kube-object.ts';
@@ -438,17 +448,20 @@ spec: { hard: { pods: "0" } }
 
   test('ends when the controller of Kelos begins, whatever its clock says', async () => {
     const engine = await house.up(...egress);
-    const spec = { holderIdentity: 'kelos-controller-manager-2', leaseDurationSeconds: 15 };
-    const key = { namespace: 'kelos-system', name: 'kelos-controller-leader-election' };
     let renewedMs = Date.now() - 3 * 3_600_000;
-    const renew = (): void => {
+    const renew = (): Promise<unknown> => {
       renewedMs += 1000;
       const renewTime = new Date(renewedMs).toISOString().replace('Z', '000Z');
-      void house.admin.patch('coordination.k8s.io/v1/leases', key, { spec: { ...spec, renewTime } });
+      return house.admin.applyObject({
+        apiVersion: 'coordination.k8s.io/v1',
+        kind: 'Lease',
+        metadata: { namespace: 'kelos-system', name: 'kelos-controller-leader-election' },
+        spec: { holderIdentity: 'kelos-controller-manager-2', leaseDurationSeconds: 15, renewTime },
+      } as KubeObject);
     };
-    const renewing = setInterval(renew, 1000);
+    const renewing = setInterval(() => void renew(), 1000);
+    onTestFinished(() => clearInterval(renewing));
     expect(await engine.ended).toBe(1);
-    clearInterval(renewing);
     expect(engine.log.join('\n')).toMatch(
       /error: Kelos's controller \(kelos-controller-manager-2\) runs the Tasks of this cluster: Lease /,
     );

@@ -3,14 +3,21 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import type { PolicyRule } from '../../src/cli/manifests/access-rules.ts';
 import { type ControlPlane, controlPlanePrograms, startControlPlane } from '../cluster/kit/control-plane.ts';
 import type { AnyObject, KubeObject } from '../cluster/kit/kube-object.ts';
 import { hasKubectl } from '../cluster/kit/kubectl.ts';
 import { type RunningEngine, startUp } from '../engine/running-engine.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { buildTelos } from '../support/telos-program.ts';
-import { type Installed, install, kubectl, printedManifests, startSweep } from './installed.ts';
+import {
+  type Installed,
+  install,
+  kubectl,
+  mayTelos,
+  printedManifests,
+  roleWithout,
+  startSweep,
+} from './installed.ts';
 import { grantedRights } from './used-rights.ts';
 
 const crds = join(import.meta.dirname, '..', '..', 'deploy', 'crds');
@@ -119,27 +126,6 @@ describe.skipIf(programs === undefined)('Telos installed beside Kelos on an empt
     throw new Error('the watch ended');
   }
 
-  /** Whether Telos, installed in that namespace, may do something: yes or no. */
-  function answer(installedIn: string, ...question: readonly string[]): Promise<string> {
-    const who = `--as=system:serviceaccount:${installedIn}:telos`;
-    return kubectl(plane, ['auth', 'can-i', ...question, who, '--quiet']).then(
-      () => 'yes',
-      () => 'no',
-    );
-  }
-
-  /** Its ClusterRole with one right less. */
-  async function roleWithout(verb: string, resource: string): Promise<object> {
-    const role = await plane.admin.get<KubeObject & { readonly rules: readonly PolicyRule[] }>(
-      'rbac.authorization.k8s.io/v1/clusterroles',
-      { name: 'telos' },
-    );
-    const rules = role.rules.map((rule) =>
-      rule.resources.includes(resource) ? { ...rule, verbs: rule.verbs.filter((one) => one !== verb) } : rule,
-    );
-    return { ...role, apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', rules };
-  }
-
   const succeed = (namespace: string, name: string): Promise<string> =>
     kubectl(plane, [
       ...['patch', 'task', name, '-n', namespace, '--subresource=status', '--type=merge'],
@@ -208,8 +194,12 @@ describe.skipIf(programs === undefined)('Telos installed beside Kelos on an empt
     await kubectl(plane, ['create', 'namespace', 'held']);
     await kubectl(plane, ['apply', '-n', 'held', '-f', '-'], taskYaml('three', receiver.origin));
     await kubectl(plane, ['create', 'secret', 'generic', 'headers', '-n', 'held', '--from-literal=x-a=b']);
-    await kubectl(plane, ['replace', '-f', '-'], JSON.stringify(await roleWithout('create', 'deliveries')));
-    const may = (): Promise<string> => answer('telos-system', 'create', 'deliveries', '-n', 'held');
+    await kubectl(
+      plane,
+      ['replace', '-f', '-'],
+      JSON.stringify(await roleWithout(plane, 'create', 'deliveries')),
+    );
+    const may = (): Promise<string> => mayTelos(plane, 'telos-system', 'create', 'deliveries', '-n', 'held');
     await expect.poll(may, { timeout: 20_000 }).toBe('no');
     await succeed('held', 'three');
     await seen(tasks, 'held', ({ status }) => JSON.stringify(status).includes('"CompletionRecorded"'));
@@ -244,7 +234,7 @@ describe.skipIf(programs === undefined)('Telos installed beside Kelos on an empt
     await settled('seen', 'job', 1);
     expect(receiver.requests.slice(before).map(({ path }) => path)).toEqual(['/seen']);
     expect(engine.log.filter((line) => /forbidden|403/i.test(line))).toEqual([]);
-    const may = (...question: readonly string[]): Promise<string> => answer('ops', ...question);
+    const may = (...question: readonly string[]): Promise<string> => mayTelos(plane, 'ops', ...question);
     expect(await may('get', 'secrets', '-n', 'seen')).toBe('yes');
     for (const question of [
       ['get', 'secrets', '-n', 'hidden'],

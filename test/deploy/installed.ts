@@ -9,7 +9,7 @@ import type { PolicyRule } from '../../src/cli/manifests/access-rules.ts';
 import { defaultRetention, sweepDeliveries } from '../../src/report/retention.ts';
 import { openKubernetesStore } from '../../src/store/kubernetes/kubernetes-store.ts';
 import type { ControlPlane } from '../cluster/kit/control-plane.ts';
-import type { AnyObject } from '../cluster/kit/kube-object.ts';
+import type { AnyObject, KubeObject } from '../cluster/kit/kube-object.ts';
 import { formatKubeconfig, readKubeconfig } from '../cluster/kit/kubeconfig.ts';
 import { startRewritingProxy } from '../store/kubernetes/cutting-proxy.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -89,6 +89,32 @@ export async function install(plane: ControlPlane, printed: string): Promise<Ins
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/** Whether Telos, installed in that namespace, may do something: yes or no. */
+export function mayTelos(
+  plane: ControlPlane,
+  installedIn: string,
+  ...question: readonly string[]
+): Promise<'yes' | 'no'> {
+  const who = `--as=system:serviceaccount:${installedIn}:telos`;
+  return kubectl(plane, ['auth', 'can-i', ...question, who, '--quiet']).then(
+    () => 'yes',
+    () => 'no',
+  );
+}
+
+/** The ClusterRole of an installation with one right less. */
+export async function roleWithout(plane: ControlPlane, verb: string, resource: string): Promise<object> {
+  const group = 'rbac.authorization.k8s.io/v1';
+  const role = await plane.admin.get<KubeObject & { readonly rules: readonly PolicyRule[] }>(
+    `${group}/clusterroles`,
+    { name: 'telos' },
+  );
+  const rules = role.rules.map((rule) =>
+    rule.resources.includes(resource) ? { ...rule, verbs: rule.verbs.filter((one) => one !== verb) } : rule,
+  );
+  return { ...role, apiVersion: group, kind: 'ClusterRole', rules };
 }
 
 /** Removes what will just have become old in seven and a half days, as the engine looks for each hour, with the rights of the installation. */

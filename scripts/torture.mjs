@@ -1,4 +1,4 @@
-// Bundles torture/ and runs it with plain Node: `npm run torture [-- --store S --kills N --tasks N --seed S]`.
+// Bundles torture/ and runs it with plain Node: `npm run torture [-- --store S --kills N --tasks N --replicas N --seed S]`.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { root } from './bundle.mjs';

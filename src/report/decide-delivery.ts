@@ -44,23 +44,32 @@ export function mayNeedNoMessage({ metadata, spec, status }: Delivery): boolean 
 const longestDelayMs = maxRetryAfterMs * 1.1;
 
 /**
+ * By how much the clock that wrote the last attempt is known to be ahead of this one: by as much as that attempt is in
+ * the future. Another replica's clock may be wrong, or this one's was and was set right.
+ */
+function aheadMs({ status }: Delivery, nowMs: number): number {
+  const madeAt = Date.parse(status?.attempts?.at(-1)?.at ?? '');
+  return madeAt > nowMs ? madeAt - nowMs : 0;
+}
+
+/**
  * When the next attempt is due, in epoch milliseconds; 0 is at once. A time further ahead than any that is ever
  * stored was written while the clock was wrong, and counts as due.
  */
 export function dueAt(delivery: Delivery, nowMs: number): number {
   if (redeliverRequested(delivery)) return 0;
-  const epochMs = Date.parse(delivery.status?.nextAttemptAt ?? '');
+  const epochMs = Date.parse(delivery.status?.nextAttemptAt ?? '') - aheadMs(delivery, nowMs);
   return Number.isNaN(epochMs) || epochMs > nowMs + longestDelayMs ? 0 : epochMs;
 }
 
 /** What an origin asked for when a Delivery was last tried: how many milliseconds from now it is to be left alone. */
 export function pauseLeft(
-  { status }: Delivery,
+  delivery: Delivery,
   nowMs: number,
 ): { readonly origin: string; readonly pauseMs: number } | undefined {
-  const pause = status?.attempts?.at(-1)?.pause;
+  const pause = delivery.status?.attempts?.at(-1)?.pause;
   if (pause === undefined) return undefined;
-  const pauseMs = Date.parse(pause.until) - nowMs;
+  const pauseMs = Date.parse(pause.until) - aheadMs(delivery, nowMs) - nowMs;
   // Further ahead than any is ever asked for: written while the clock was wrong.
   return pauseMs > 0 && pauseMs <= maxRetryAfterMs ? { origin: pause.origin, pauseMs } : undefined;
 }

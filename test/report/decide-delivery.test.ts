@@ -7,6 +7,7 @@ import {
   decideStep,
   dueAt,
   needsDispatch,
+  pauseLeft,
   type StepDeps,
   settledStatus,
 } from '../../src/report/decide-delivery.ts';
@@ -122,6 +123,36 @@ describe('the status after an attempt', () => {
   it('is due now when its time was written while the clock was wrong', () => {
     const status: DeliveryStatus = { phase: 'Retrying', nextAttemptAt: '2036-01-01T00:00:00.000Z' };
     expect(dueAt(deliveryOf({ status }), nowMs)).toBe(0);
+  });
+
+  describe('whose last attempt another clock, hours ahead of this one, has written', () => {
+    const origin = 'https://hooks.example.com';
+    const ahead: DeliveryStatus = {
+      phase: 'Retrying',
+      attemptCount: 1,
+      attempts: [
+        {
+          ...record(1),
+          at: '2026-01-02T06:04:05.250Z',
+          pause: { origin, until: '2026-01-02T06:04:15.250Z' },
+        },
+      ],
+      nextAttemptAt: '2026-01-02T06:04:20.250Z',
+    };
+
+    it('leaves its origin alone for as long as was asked for', () => {
+      expect(pauseLeft(deliveryOf({ status: ahead }), nowMs)).toEqual({ origin, pauseMs: 10_000 });
+    });
+
+    it('is due after the time that was meant', () => {
+      expect(dueAt(deliveryOf({ status: ahead }), nowMs)).toBe(nowMs + 15_000);
+    });
+
+    it('is left as it is once that time has come', () => {
+      const laterMs = Date.parse('2026-01-02T06:04:10.250Z');
+      expect(pauseLeft(deliveryOf({ status: ahead }), laterMs)).toEqual({ origin, pauseMs: 5_000 });
+      expect(dueAt(deliveryOf({ status: ahead }), laterMs)).toBe(laterMs + 10_000);
+    });
   });
 
   it('begins a fresh schedule when a person asked for it, and counts attempts on', () => {

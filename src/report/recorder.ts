@@ -26,6 +26,7 @@ import {
   type ReleaseReason,
 } from './decide-recording.ts';
 import { draftDeliveries } from './delivery-draft.ts';
+import { DepartedTasks } from './departed-tasks.ts';
 import type { FirstSight } from './first-sight.ts';
 import { saysHeld, withHeld, withoutHeld } from './held-condition.ts';
 import { HookFaults } from './hook-faults.ts';
@@ -66,6 +67,7 @@ const untold: { readonly [Reason in ReleaseReason]?: string } = {
  * R3. A Task is held no longer than until its Deliveries are created; when that fails it is said by an Event, a
  *     condition and a metric.
  * R4. Only Tasks that need something are kept in memory, and of them only what recording reads.
+ * R5. A Task that is deleted with an end that is not recorded is recorded from what the watch says it was last.
  */
 export class Recorder {
   readonly #deps: RoomDeps;
@@ -87,6 +89,7 @@ export class Recorder {
   /** Terminal Tasks of the first list that were not yet recorded, nor failed to be. */
   readonly #catchUp = new Set<string>();
   readonly #onCaughtUp: (() => void)[] = [];
+  readonly #departed: DepartedTasks;
 
   constructor(deps: RoomDeps, settings: RecorderSettings, metrics: ReportMetrics, firstSight: FirstSight) {
     this.#deps = deps;
@@ -94,6 +97,9 @@ export class Recorder {
     this.#metrics = metrics;
     this.#firstSight = firstSight;
     this.#hookFaults = new HookFaults(deps);
+    this.#departed = new DepartedTasks(deps, (task, run) =>
+      this.#createDeliveries(keyText(task.metadata), task, run),
+    );
     this.#queue = new Workqueue({
       reconcile: (key) => this.#reconcile(key),
       clock: deps.clock,
@@ -103,6 +109,7 @@ export class Recorder {
     this.#informer = deps.informers.of('Task');
     this.#view = this.#informer.view({
       select: (task) => (decideRecording(task).do === 'nothing' ? undefined : unrecordedTask(task)),
+      onDelete: (task) => this.#onDelete(task),
       onChange: (change) => this.#onChange(change),
     });
   }
@@ -158,11 +165,28 @@ export class Recorder {
     if (now !== undefined) this.#queue.add(text);
   }
 
+  #onDelete(task: Task): void {
+    const step = decideRecording(task);
+    if (step.do !== 'record') return;
+    const text = keyText(task.metadata);
+    // As it was before it was marked and let go in one patch, as an API server has it.
+    if (this.#isCreated(text, step.run, task.metadata.annotations?.[onCompletionAnnotation])) return;
+    this.#departed.take(task);
+    this.#queue.add(text);
+  }
+
+  /** Whether the Deliveries of a run, for these hooks, were made here just now. */
+  #isCreated(text: string, run: Run, hooks: string | undefined): boolean {
+    const created = this.#created.get(text);
+    return created !== undefined && isSameRun(created.run, run) && created.hooks === hooks;
+  }
+
   #caughtUpWith(text: string): void {
     if (this.#catchUp.delete(text) && this.caughtUp) for (const tell of this.#onCaughtUp.splice(0)) tell();
   }
 
   async #reconcile(text: string): Promise<Reconciled | undefined> {
+    await this.#departed.record(text);
     const task = this.#view.get(parseKeyText(text));
     if (task === undefined) return undefined;
     const step = decideRecording(task);
@@ -206,7 +230,7 @@ export class Recorder {
     const run = created !== undefined && isSameRun(created.run, seen) ? created.run : seen;
     // The hooks may change between the two steps as well, and each has to be recorded.
     const hooks = task.metadata.annotations?.[onCompletionAnnotation];
-    if (created?.run !== run || created.hooks !== hooks) {
+    if (!this.#isCreated(text, run, hooks)) {
       try {
         await this.#createDeliveries(text, task, run);
       } catch (error) {

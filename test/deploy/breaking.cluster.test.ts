@@ -278,6 +278,24 @@ describe.skipIf(programs === undefined)('Telos on a cluster that changes under i
     }
   });
 
+  test('tells of each end that was taken although its Task is let go of in that moment', async () => {
+    await up();
+    const namespace = await namespaceOf('taken');
+    const names = Array.from({ length: 60 }, (_, index) => `task-${index}`);
+    const taken = names.map(async (name) => {
+      await run(namespace, name, `/taken/${name}`);
+      await plane.admin.until(tasks, { namespace, name }, isHeld);
+      await plane.admin.delete(tasks, { namespace, name });
+      // The engine lets go of it now, because it has not ended; some ends are sooner, some later than that.
+      return succeed(namespace, name).then(
+        () => name,
+        () => undefined,
+      );
+    });
+    for (const name of await Promise.all(taken)) if (name !== undefined) await arrived(`/taken/${name}`, 1);
+    for (const name of names) await plane.admin.untilGone(tasks, { namespace, name });
+  });
+
   test('tells once more of what waits in a namespace that is deleted, and does not hold it', async () => {
     const engine = await up();
     const namespace = await namespaceOf('going');

@@ -8,7 +8,7 @@ import {
 import type { Task } from '../../src/api/task.ts';
 import { heldCondition } from '../../src/report/held-condition.ts';
 import { StoreError } from '../../src/store/errors.ts';
-import type { ResourceStore } from '../../src/store/store.ts';
+import type { Key, ResourceStore, WriteOptions } from '../../src/store/store.ts';
 import { untilGone } from '../support/until.ts';
 import { taskDraft } from './fixtures.ts';
 import { House, keyIn } from './house.ts';
@@ -174,5 +174,37 @@ describe('a Task whose completion cannot be recorded', () => {
     disk.clear();
     await untilTask('fix-7', isMarked);
     await house.delivery('fix-7', isSettled);
+  });
+});
+
+describe('a Task that is let go in the moment it ends', () => {
+  /**
+   * A store that lets it go as an API server does: whether there is a newer version is asked before, and not again
+   * when it is deleted. What was acknowledged in between goes with it.
+   */
+  function letsGoAsItEnds(): ResourceStore {
+    return new Proxy(house.store, {
+      get(target, name: keyof ResourceStore) {
+        const method = target[name].bind(target) as (...args: unknown[]) => unknown;
+        if (name !== 'patch') return method;
+        return async (kind: string, key: Key, patch: Partial<Task>, options: WriteOptions) => {
+          if (kind !== 'Task' || patch.metadata?.finalizers !== null)
+            return method(kind, key, patch, options);
+          await house.setStatus(key.name, ended);
+          return method(kind, key, { metadata: { finalizers: null } });
+        };
+      },
+    });
+  }
+
+  it('is told, from what the watch says it was when it was deleted', async () => {
+    await house.store.create<'Task'>(taskDraft('late', [{ name: 'late', webhook: { url: receiver.url } }]));
+    house.start({}, letsGoAsItEnds());
+    await house.task('late', isHeld);
+    await house.store.delete('Task', keyIn('late'));
+    const { status, spec } = await house.delivery('late', isSettled);
+    expect(status?.phase).toBe('Delivered');
+    expect(spec.task).toMatchObject({ name: 'late', ...ended });
+    await untilGone(house.store, 'Task', keyIn('late'));
   });
 });

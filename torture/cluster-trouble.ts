@@ -1,8 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ResourceStore } from '../src/store/store.ts';
+import type { Key, ResourceStore } from '../src/store/store.ts';
 import type { ControlPlane } from '../test/cluster/kit/control-plane.ts';
+import type { AnyObject } from '../test/cluster/kit/kube-object.ts';
 import type { Gate } from './gate.ts';
+import { namespaces } from './plan.ts';
 import { Random } from './random.ts';
+import { secretDraft, secrets } from './roles.ts';
 import type { Trouble } from './stand.ts';
 import type { TroubledWay } from './troubled-way.ts';
 
@@ -13,6 +16,18 @@ const cutMs = 1_000;
 const forgetMs = 4_000;
 /** How long the API server stays away. */
 const awayMs = 1_000;
+/** How long rights are gone: longer than a Lease lasts. */
+const forbiddenMs = 3_000;
+/** How long a Secret is another one, and then how long it is gone. */
+const secretMs = 1_000;
+/** Where the rights of Telos's ServiceAccount are, as `telos manifests` has them. */
+const rights = {
+  work: { collection: 'rbac.authorization.k8s.io/v1/clusterroles', key: { name: 'telos' } },
+  leases: {
+    collection: 'rbac.authorization.k8s.io/v1/roles',
+    key: { namespace: 'telos-system', name: 'telos-leases' },
+  },
+};
 /** How long it may be well between two of the great troubles, and half as long as etcd freezes besides. */
 const longestCalmMs = 1_000;
 /** Of the newest Tasks, so many are written to by somebody else all the time. */
@@ -34,15 +49,17 @@ export interface ClusterTroubleOptions {
 }
 
 /**
- * What happens to a cluster: its API server is killed, etcd freezes, the API server forgets the past, connections
- * break, and somebody else writes to the same Tasks.
+ * What happens to a cluster: its API server is killed, etcd freezes, the API server forgets the past, rights and Secrets
+ * are taken away and given back, connections break, and somebody else writes to the same Tasks.
  */
 export class ClusterTrouble implements Trouble {
+  /** Its Secret may not be there. */
+  readonly attempts = ['SecretNotFound'] as const;
   readonly #options: ClusterTroubleOptions;
   readonly #random: Random;
-  readonly #counts = { killed: 0, frozen: 0, cuts: 0, storm: 0 };
-  /** Names of Tasks, the newest last. */
-  readonly #newest = new Set<string>();
+  readonly #counts = { killed: 0, frozen: 0, forbidden: 0, secrets: 0, cuts: 0, storm: 0 };
+  /** Tasks by name, the newest last. */
+  readonly #newest = new Map<string, Key>();
   readonly #running: Promise<unknown>[] = [];
   #stopping = false;
 
@@ -52,10 +69,12 @@ export class ClusterTrouble implements Trouble {
   }
 
   get counts(): Readonly<Record<string, number>> {
-    const { killed, frozen, cuts, storm } = this.#counts;
+    const { killed, frozen, forbidden, secrets: changed, cuts, storm } = this.#counts;
     return {
       'API server killed': killed,
       [`etcd frozen for ${this.#options.freezeMs / 1000} s`]: frozen,
+      'rights taken away and given back': forbidden,
+      'Secrets changed, removed and given back': changed,
       'connections cut': cuts,
       'watches told 410': this.#options.way.forgotten,
       'writes of somebody else to the same Tasks': storm,
@@ -63,9 +82,9 @@ export class ClusterTrouble implements Trouble {
   }
 
   /** A Task that somebody else will write to. */
-  created(name: string): void {
-    this.#newest.add(name);
-    for (const oldest of this.#newest) {
+  created({ namespace, name }: Key): void {
+    this.#newest.set(name, { namespace, name });
+    for (const oldest of this.#newest.keys()) {
       if (this.#newest.size <= stormed) break;
       this.#newest.delete(oldest);
     }
@@ -87,9 +106,9 @@ export class ClusterTrouble implements Trouble {
   /** The great ones, one after another; all of them before it ends. */
   async #cycle(): Promise<void> {
     do {
-      for (const happens of [() => this.#kill(), () => this.#forget(), () => this.#freeze()]) {
+      for (const happens of [this.#kill, this.#forget, this.#forbid, this.#changeSecrets, this.#freeze]) {
         await delay(this.#random.between(1_000, longestCalmMs + this.#options.freezeMs / 2));
-        await happens();
+        await happens.call(this);
       }
       await this.undisturbed(this.#options.renew);
     } while (!this.#stopping);
@@ -126,6 +145,39 @@ export class ClusterTrouble implements Trouble {
     way.forgetful = false;
   }
 
+  /** Takes rights from Telos's ServiceAccount, those to its Leases or all others, and gives them back. */
+  async #forbid(): Promise<void> {
+    const { admin } = this.#options.plane;
+    const taken = this.#random.pick({ work: 2, leases: 2, all: 1 });
+    const given = await Promise.all(
+      (taken === 'all' ? (['work', 'leases'] as const) : [taken]).map(async (which) => {
+        const { collection, key } = rights[which];
+        const { rules } = await admin.get<AnyObject>(collection, key);
+        return { collection, key, rules };
+      }),
+    );
+    for (const { collection, key } of given) await admin.patch(collection, key, { rules: [] });
+    await delay(forbiddenMs);
+    for (const { collection, key, rules } of given) await admin.patch(collection, key, { rules });
+    this.#counts.forbidden += 1;
+  }
+
+  /** One of each namespace at a time: its value is changed, then it is removed, then made with the first value. */
+  async #changeSecrets(): Promise<void> {
+    const { store } = this.#options;
+    const secret = secrets[this.#random.pick({ token: 1, signing: 1 })];
+    const keys = namespaces.map((namespace) => ({ namespace, name: secret.name }));
+    for (const key of keys) {
+      const { stringData } = secretDraft(secret, key.namespace, 1);
+      await store.patch('Secret', key, { stringData });
+    }
+    await delay(secretMs);
+    for (const key of keys) await store.delete('Secret', key);
+    await delay(secretMs);
+    for (const { namespace } of keys) await store.create(secretDraft(secret, namespace, 0));
+    this.#counts.secrets += 1;
+  }
+
   async #cut(): Promise<void> {
     while (!this.#stopping) {
       await delay(cutMs);
@@ -136,10 +188,10 @@ export class ClusterTrouble implements Trouble {
   async #storm(): Promise<void> {
     const { admin } = this.#options.plane;
     for (let n = 0; !this.#stopping; n += 1) {
-      for (const name of [...this.#newest]) {
+      for (const key of [...this.#newest.values()]) {
         const mark = { 'torture.invalid/storm': String(n) };
         const metadata = n % 2 === 0 ? { annotations: mark } : { labels: mark };
-        await admin.patch(tasks, { namespace: 'default', name }, { metadata }).then(
+        await admin.patch(tasks, key, { metadata }).then(
           () => {
             this.#counts.storm += 1;
           },

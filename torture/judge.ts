@@ -2,8 +2,11 @@ import { type Delivery, isSettled } from '../src/api/delivery.ts';
 import type { Hook } from '../src/api/hook.ts';
 import { onCompletionFinalizer, reportedPhaseAnnotation } from '../src/api/names.ts';
 import type { Task } from '../src/api/task.ts';
+import type { EngineLife } from './engine-life.ts';
+import { groupBy } from './group-by.ts';
+import { judgeTurns } from './judge-turns.ts';
 import type { Arrival } from './ledger.ts';
-import { attemptsOfBusyMachines, type Role } from './roles.ts';
+import type { Reason, Role } from './roles.ts';
 import type { WrittenRun, WrittenTask } from './writer.ts';
 
 /** A promise that was broken, and where. */
@@ -13,6 +16,10 @@ export interface Fault {
     | 'unsettled'
     /** Told twice as two messages, or twice without need. */
     | 'duplicate'
+    /** Two attempts at one message under way together. */
+    | 'at once'
+    /** An attempt that it was not for this engine to make, or not any more. */
+    | 'out of turn'
     /** Sent, and not recorded; or recorded, and never happened. */
     | 'phantom'
     /** A message that is not what it should be. */
@@ -32,6 +39,11 @@ export interface Evidence {
   readonly tasks: readonly Task[];
   readonly deliveries: readonly Delivery[];
   readonly arrivals: readonly Arrival[];
+  readonly engines: readonly EngineLife[];
+  /** In how many shards engines divide the namespaces; undefined: there is one engine at a time. */
+  readonly shards: number | undefined;
+  /** What may become of an attempt, whoever receives it. */
+  readonly excused: readonly Reason[];
 }
 
 /** Compares what the store says with what was written and what came to the receivers. */
@@ -40,6 +52,7 @@ export function judge(evidence: Evidence): Fault[] {
     ...judgeCompleteness(evidence),
     ...judgeDeliveries(evidence),
     ...judgeArrivals(evidence),
+    ...judgeTurns(evidence),
     ...judgeTasks(evidence),
   ];
 }
@@ -72,17 +85,22 @@ function judgeCompleteness({ written, deliveries }: Evidence): Fault[] {
   return faults;
 }
 
-function judgeDeliveries({ deliveries, arrivals, roles }: Evidence): Fault[] {
+function judgeDeliveries({ deliveries, arrivals, roles, excused }: Evidence): Fault[] {
   const arrived = groupBy(arrivals, ({ webhookId }) => webhookId);
   return deliveries.flatMap((delivery) => {
     const role = roles[delivery.spec.hook.name];
     const subject = nameOf(delivery);
     if (role === undefined) return [{ kind: 'phantom', subject, message: 'its hook is of no role' }];
-    return judgeDelivery(delivery, role, arrived.get(delivery.spec.id) ?? []);
+    return judgeDelivery(delivery, role, arrived.get(delivery.spec.id) ?? [], excused);
   });
 }
 
-function judgeDelivery(delivery: Delivery, role: Role, arrivals: readonly Arrival[]): Fault[] {
+function judgeDelivery(
+  delivery: Delivery,
+  role: Role,
+  arrivals: readonly Arrival[],
+  excused: readonly Reason[],
+): Fault[] {
   const subject = `${nameOf(delivery)} (Task ${delivery.spec.task.name}, hook ${delivery.spec.hook.name})`;
   const { status = {} } = delivery;
   const { phase = 'Pending', reason, message, attempts = [], attemptCount = 0 } = status;
@@ -103,7 +121,7 @@ function judgeDelivery(delivery: Delivery, role: Role, arrivals: readonly Arriva
   if (phase === 'Delivered' && !answeredTo(attemptCount, (code) => code >= 200 && code < 300))
     faults.push({ kind: 'lost', subject, message: `Delivered, and attempt ${attemptCount} got no 2xx` });
   for (const { number, reason: why, httpStatus } of attempts) {
-    if (![...role.attempts, ...attemptsOfBusyMachines].includes(why))
+    if (![...role.attempts, ...excused].includes(why))
       faults.push({ kind: 'wrong outcome', subject, message: `attempt ${number} ended as ${why}` });
     if (httpStatus !== undefined && !answeredTo(number, (code) => code === httpStatus))
       faults.push({
@@ -141,7 +159,6 @@ function judgeArrivals({ arrivals, deliveries }: Evidence): Fault[] {
       const message = arrival.fault ?? mismatch(arrival, delivery);
       if (message !== undefined) faults.push({ kind: 'wrong message', subject, message });
     }
-    faults.push(...judgeRepeats(subject, same));
   }
   for (const [message, same] of groupBy(arrivals, ({ role, about }) => `${role} ${JSON.stringify(about)}`)) {
     const ids = new Set(same.map(({ webhookId }) => webhookId));
@@ -149,18 +166,6 @@ function judgeArrivals({ arrivals, deliveries }: Evidence): Fault[] {
       faults.push({ kind: 'duplicate', subject: message, message: `came as ${[...ids].join(' and ')}` });
   }
   return faults;
-}
-
-/** One engine, as long as it lives, makes each attempt once: an attempt that was answered is not made again. */
-function judgeRepeats(subject: string, arrivals: readonly Arrival[]): Fault[] {
-  const answered = arrivals.filter(({ answer }) => typeof answer === 'object' && !answer.broken);
-  return [...groupBy(answered, ({ life, attempt }) => `attempt ${attempt} by engine ${life}`)]
-    .filter(([, same]) => same.length > 1)
-    .map(([what, same]) => ({
-      kind: 'duplicate',
-      subject,
-      message: `${what} was answered ${same.length} times`,
-    }));
 }
 
 function mismatch({ role, about }: Arrival, { spec }: Delivery): string | undefined {
@@ -211,15 +216,4 @@ function runKey(
 
 function nameOf(delivery: Delivery | undefined): string {
   return `Delivery ${delivery?.metadata.name}`;
-}
-
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return groups;
 }

@@ -14,15 +14,24 @@ import {
 import { formatKubeconfig, readKubeconfig } from '../test/cluster/kit/kubeconfig.ts';
 import { ClusterTrouble, untilWell } from './cluster-trouble.ts';
 import { startEngine } from './engine-process.ts';
-import { fastClock } from './fast-clock.ts';
+import { fastClock, speed } from './fast-clock.ts';
 import { Gate } from './gate.ts';
 import { GatedStore } from './gated-store.ts';
+import { namespaces } from './plan.ts';
 import type { Stand, StandOptions } from './stand.ts';
 import { TroubledWay } from './troubled-way.ts';
 
 /** From so many kills on it is a long torture, in which etcd freezes for as long as a bad disk makes it. */
 const longKills = 100;
 const freezeMs = { short: 4_000, long: 30_000 };
+
+/**
+ * Two real seconds, so that what a killed engine held is taken over while the others live. Shorter ones are lost
+ * whenever the machine is busy.
+ */
+const sharing = { shards: 4, leaseMs: 2_000 };
+
+const shardFlags = [`--shards=${sharing.shards}`, `--lease-duration=${(sharing.leaseMs * speed) / 1000}s`];
 
 /** Telos's own namespace and ServiceAccount, as `telos manifests` has them. */
 const account = { namespace: 'telos-system', name: 'telos' };
@@ -37,6 +46,8 @@ export async function openKubernetesStand({ folder, caFile, seed, kills }: Stand
   const plane = await startControlPlane(programs);
   try {
     await installTelos(plane);
+    for (const name of namespaces)
+      if (name !== 'default') await plane.admin.create('v1/namespaces', { metadata: { name } });
     const { server, ca } = readKubeconfig(plane.kubeconfig);
     const way = await TroubledWay.open(server, ca);
     const kubeconfig = join(folder, 'kubeconfig');
@@ -61,13 +72,17 @@ export async function openKubernetesStand({ folder, caFile, seed, kills }: Stand
     return {
       clock: fastClock(startedAt),
       store: new GatedStore(store, gate, ({ kind, metadata }) => {
-        if (kind === 'Task') trouble.created(metadata.name);
+        if (kind === 'Task') trouble.created(metadata);
       }),
       storeName: 'kubernetes',
       env,
       trouble,
-      startEngine: () =>
-        startEngine({ storeName: 'kubernetes', caFile, startedAt, env: { KUBECONFIG: kubeconfig } }),
+      sharing,
+      startEngine: (start) =>
+        startEngine(
+          { storeName: 'kubernetes', caFile, startedAt, flags: shardFlags, env: { KUBECONFIG: kubeconfig } },
+          start,
+        ),
       async close() {
         await store.close();
         await way.close();

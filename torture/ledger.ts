@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Answer } from './roles.ts';
 
 /** One POST as it came to a receiver, and what it was answered. */
@@ -9,8 +10,9 @@ export interface Arrival {
   readonly webhookId: string;
   /** As `telos-attempt` says. */
   readonly attempt: number;
-  /** Which of the engines was alive: 1, 2, … */
-  readonly life: number;
+  /** Which of all engines sent it: 1, 2, … */
+  readonly engine: number;
+  readonly stay: Stay;
   readonly bodyHash: string;
   /** What the body says it is about. */
   readonly about: {
@@ -23,14 +25,27 @@ export interface Arrival {
   readonly fault: string | undefined;
 }
 
+/** How long an attempt was under way, as its receiver saw it. Monotonic milliseconds. */
+export interface Stay {
+  /** When its head was read. */
+  readonly from: number;
+  /** When the answer was begun, or the connection seen to be closed; undefined: neither. */
+  to?: number;
+}
+
 /** All that came to any receiver. It outlives the engines. */
 export class Ledger {
   readonly arrivals: Arrival[] = [];
-  /** Set with every start of an engine. */
-  life = 0;
+  /** Who connected from which port to which. */
+  readonly #senders = new Map<string, number>();
   readonly #answers = new Map<string, number>();
   #onArrival: (() => void) | undefined;
   #onSuccess: (() => void) | undefined;
+
+  /** To be called with each connection of an engine, before anything comes on it. */
+  connected(engine: number, from: number, to: number): void {
+    this.#senders.set(`${from} ${to}`, engine);
+  }
 
   /** How many POSTs of a Task came to a role before this one; counts this one. */
   before(role: string, task: string): number {
@@ -43,20 +58,23 @@ export class Ledger {
   /** To be called before anything of the answer is sent: so no engine knows of a success that is not here. */
   add(
     role: string,
-    request: { readonly headers: IncomingHttpHeaders; readonly body: Buffer },
+    request: { readonly headers: IncomingHttpHeaders; readonly body: Buffer; readonly socket: Socket },
+    stay: Stay,
     answer: Answer,
     fault: string | undefined,
   ): void {
-    const { headers, body } = request;
+    const { headers, body, socket } = request;
+    const engine = this.#senders.get(`${socket.remotePort} ${socket.localPort}`);
     this.arrivals.push({
       role,
       webhookId: String(headers['webhook-id']),
       attempt: Number(headers['telos-attempt']),
-      life: this.life,
+      engine: engine ?? 0,
+      stay,
       bodyHash: createHash('sha256').update(body).digest('hex'),
       about: aboutOf(body),
       answer,
-      fault,
+      fault: engine === undefined ? 'no engine says that it has sent it' : fault,
     });
     this.#onArrival?.();
   }

@@ -29,7 +29,11 @@ const stories: Readonly<Record<Story, number>> = {
   'again at once': 7,
 };
 
+/** Where Tasks live: of each shard one. */
+export const namespaces = ['default', 'blue', 'green', 'east'] as const;
+
 export interface PlannedTask {
+  readonly namespace: (typeof namespaces)[number];
   readonly name: string;
   readonly story: Story;
   /** Roles; their names are those of the hooks. */
@@ -49,6 +53,7 @@ export function planTask(seed: string, n: number): PlannedTask {
   for (let count = random.between(1, 4); count > 0; count -= 1) hooks.add(random.pick(roleWeights));
   const pause = (): number => (random.chance(0.5) ? 0 : random.between(1, 300));
   return {
+    namespace: namespaces[n % namespaces.length] ?? 'default',
     name: `task-${n}`,
     story: random.pick(stories),
     hooks: [...hooks],
@@ -83,4 +88,40 @@ export function planKill(seed: string, n: number): Moment {
   const share =
     at === 'start' ? random.next() * 1.1 : at === 'write' ? random.next() * 1.5 : 1 + random.next();
   return { at, share, nth: random.between(1, at === 'write' ? 3 : 10) };
+}
+
+/** What is done to an engine at such a moment. */
+export interface Strike {
+  readonly signal: StrikeSignal;
+  /** From 0 to 1: which of the engines that are awake. */
+  readonly victim: number;
+  /** How long SIGSTOP lasts, in durations of a Lease: some wake when theirs is over, and is nobody's yet. */
+  readonly leases: number;
+}
+
+export type StrikeSignal = 'SIGKILL' | 'SIGTERM' | 'SIGSTOP';
+
+/** As many strikes in a row are these, in some order. */
+const strikes: readonly StrikeSignal[] = ['SIGKILL', 'SIGKILL', 'SIGKILL', 'SIGTERM', 'SIGSTOP', 'SIGSTOP'];
+
+/** The nth strike of a seed at engines that work side by side. */
+export function planStrike(seed: string, n: number): Strike {
+  const order = new Random(seed, 'signals', Math.floor(n / strikes.length));
+  const shuffled = strikes
+    .map((signal) => ({ signal, place: order.next() }))
+    .sort((a, b) => a.place - b.place);
+  const random = new Random(seed, 'strike', n);
+  return {
+    signal: shuffled[n % strikes.length]?.signal ?? 'SIGKILL',
+    victim: random.next(),
+    leases: 0.7 + 1.5 * random.next(),
+  };
+}
+
+/** How far the clock of the nth engine of a seed is ahead of the right one, in its own milliseconds. */
+export function planSkew(seed: string, n: number): number {
+  const random = new Random(seed, 'skew', n);
+  const most = { none: 0, seconds: 20_000, minutes: 600_000, hours: 3 * 3_600_000 };
+  const limit = most[random.pick({ none: 30, seconds: 40, minutes: 20, hours: 10 })];
+  return random.between(-limit, limit);
 }

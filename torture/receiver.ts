@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../src/base/clock.ts';
 import { errorCode } from '../src/base/errors.ts';
 import type { Certificate } from '../src/cli/demo/certificate.ts';
-import { aboutOf, type Ledger } from './ledger.ts';
+import { aboutOf, type Ledger, type Stay } from './ledger.ts';
 import { Random } from './random.ts';
 import { type Answer, type Role, secrets } from './roles.ts';
 import { receiverAddress } from './stand.ts';
@@ -103,13 +103,17 @@ export class Receiver {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => {});
+    const stay: Stay = { from: performance.now() };
+    // Closed is closed, whatever comes of an answer that nobody waits for.
+    response.once('close', () => (stay.to ??= performance.now()));
     const body = await readBody(request);
     // The engine was killed while it wrote: nobody was told anything.
     if (body === undefined) return;
     const { ledger } = this.#options;
     const answer = this.#decide(aboutOf(body).task ?? '');
-    ledger.add(this.#name, { headers: request.headers, body }, answer, this.#faultOf(request, body));
-    await this.#answer(response, answer);
+    const { headers, socket } = request;
+    ledger.add(this.#name, { headers, body, socket }, stay, answer, this.#faultOf(request, body));
+    await this.#answer(response, answer, stay);
   }
 
   #decide(task: string): Answer {
@@ -119,7 +123,7 @@ export class Receiver {
     return this.#role.answer(new Random(seed, 'answer', this.#name, task, before));
   }
 
-  async #answer(response: ServerResponse, answer: Answer): Promise<void> {
+  async #answer(response: ServerResponse, answer: Answer, stay: Stay): Promise<void> {
     if (answer === 'silence') return;
     if (answer === 'reset') {
       response.destroy();
@@ -127,6 +131,7 @@ export class Receiver {
     }
     const { status, afterMs = 0, location, broken } = answer;
     if (afterMs > 0) await delay(afterMs);
+    stay.to ??= performance.now();
     const retryAfter = this.#retryAfter(answer.retryAfter);
     response.writeHead(status, {
       ...(location === undefined ? {} : { location }),
@@ -147,19 +152,20 @@ export class Receiver {
   #faultOf({ method, url, headers }: IncomingMessage, body: Buffer): string | undefined {
     if (method !== 'POST' || url !== `/${this.#name}`) return `${method} ${url} is not what the hook says`;
     const { signing, secretRef } = this.#role.webhook ?? {};
-    if (signing !== undefined && headers['webhook-signature'] !== signatureOf(headers, body))
-      return 'the signature is wrong';
-    for (const { name, key, value } of Object.values(secrets)) {
-      const expected = secretRef?.name === name ? value : undefined;
-      if (headers[key] !== expected) return `header ${key} is not what its Secret says`;
+    const isSigned = (value: string): boolean =>
+      headers['webhook-signature'] === signatureOf(headers, body, value);
+    if (signing !== undefined && !secrets.signing.values.some(isSigned)) return 'the signature is wrong';
+    for (const { name, key, values } of Object.values(secrets)) {
+      const expected: readonly unknown[] = secretRef?.name === name ? values : [undefined];
+      if (!expected.includes(headers[key])) return `header ${key} is not what its Secret says`;
     }
     return undefined;
   }
 }
 
 /** The signature as the Standard Webhooks specification describes it. */
-function signatureOf(headers: IncomingMessage['headers'], body: Buffer): string {
-  const key = Buffer.from(secrets.signing.value.slice('whsec_'.length), 'base64');
+function signatureOf(headers: IncomingMessage['headers'], body: Buffer, secret: string): string {
+  const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
   const signed = `${String(headers['webhook-id'])}.${String(headers['webhook-timestamp'])}.`;
   return `v1,${createHmac('sha256', key).update(signed).update(body).digest('base64')}`;
 }

@@ -1,5 +1,6 @@
 import type { Attempt, Delivery } from '../src/api/delivery.ts';
 import type { Hook } from '../src/api/hook.ts';
+import type { Draft } from '../src/api/kinds.ts';
 import type { Random } from './random.ts';
 
 /** How a receiver answers one POST. */
@@ -20,7 +21,7 @@ export type Answer =
 /** What a receiver does to connections, before any POST. */
 export type Connections = 'served' | 'closed' | 'reset' | 'untrusted';
 
-type Reason = Attempt['reason'];
+export type Reason = Attempt['reason'];
 
 /** A hook of every kind there is, with the receiver behind it. Its name is that of the hook. */
 export interface Role {
@@ -44,12 +45,17 @@ export interface Role {
 /** An attempt at anybody may take too long on a busy machine, where a second is as short as here. */
 export const attemptsOfBusyMachines: readonly Reason[] = ['Timeout', 'Connect', 'TLS'];
 
+/** Each has the first value, and on some stands, later, the others by turns. */
 export const secrets = {
-  token: { name: 'token', key: 'x-torture-token', value: 'token-of-the-torture' },
-  signing: { name: 'signing', key: 'secret', value: `whsec_${Buffer.alloc(32, 7).toString('base64')}` },
+  token: { name: 'token', key: 'x-torture-token', values: ['token-of-the-torture', 'token-made-anew'] },
+  signing: { name: 'signing', key: 'secret', values: [7, 8].map(signingValue) },
   /** Made when receivers are healed: until then nobody can send it. */
-  late: { name: 'late', key: 'x-torture-late', value: 'better late than never' },
+  late: { name: 'late', key: 'x-torture-late', values: ['better late than never'] },
 };
+
+function signingValue(byte: number): string {
+  return `whsec_${Buffer.alloc(32, byte).toString('base64')}`;
+}
 
 const retry = (maxAttempts: number): Partial<Hook['webhook']> => ({ retry: { maxAttempts } });
 const signing = { secretRef: { name: secrets.signing.name, key: secrets.signing.key } };
@@ -202,4 +208,14 @@ export const roles: Readonly<Record<string, Role>> = {
 /** The hook of a role whose receiver has this origin. */
 export function hookOf(name: string, role: Role, origin: string): Hook {
   return { name, ...role.hook, webhook: { url: role.url ?? `${origin}/${name}`, ...role.webhook } };
+}
+
+/** A Secret of a namespace, with its nth value. */
+export function secretDraft(
+  { name, key, values }: (typeof secrets)[keyof typeof secrets],
+  namespace: string,
+  nth: number,
+): Draft<'Secret'> {
+  const value = values[nth % values.length] ?? '';
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData: { [key]: value } };
 }

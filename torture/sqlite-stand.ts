@@ -19,7 +19,8 @@ export async function openSqliteStand({ folder, caFile }: StandOptions): Promise
     storeName,
     env: {},
     trouble: undefined,
-    startEngine: () => startEngine({ storeName, caFile, startedAt }),
+    sharing: undefined,
+    startEngine: (start) => startEngine({ storeName, caFile, startedAt }, start),
     close: () => store.close(),
   };
 }

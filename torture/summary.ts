@@ -6,14 +6,22 @@ import type { TortureResult } from './torture.ts';
 const shownFaults = 50;
 
 /** The table at the end, and every fault by name. `seconds`: how long it took. */
-export function summarize({ evidence, faults, kills, trouble }: TortureResult, seconds: number): string {
+export function summarize(
+  { evidence, faults, kills, strikes, trouble }: TortureResult,
+  seconds: number,
+): string {
   const { written, deliveries, arrivals } = evidence;
-  const moments = Object.entries(kills).map(([at, count]) => `${at} ${count}`);
+  const countsOf = (counts: Readonly<Record<string, number>>): string =>
+    Object.entries(counts)
+      .filter(([, count]) => count > 0)
+      .map(([what, count]) => `${what} ${count}`)
+      .join(', ');
   const runs = written.flatMap((task) => task.runs);
   const successes = arrivals.filter(isSuccess);
   const countOf = (kind: string): number => faults.filter((fault) => fault.kind === kind).length;
   const rows: [string, string | number][] = [
-    ['kills', `${sum(Object.values(kills))} (at: ${moments.join(', ')})`],
+    ['kills', `${sum(Object.values(kills))} (at: ${countsOf(kills)})`],
+    ['  by signal', countsOf(strikes)],
     ...Object.entries(trouble),
     ['Tasks', `${written.length}, ended ${runs.length} times, ${written.filter(isDeleted).length} deleted`],
     ['Deliveries', deliveries.length],
@@ -23,7 +31,8 @@ export function summarize({ evidence, faults, kills, trouble }: TortureResult, s
     ['duplicates (same webhook-id, same body)', successes.length - countIds(successes)],
     ['lost', countOf('lost')],
     ['unsettled', countOf('unsettled')],
-    ['other faults', faults.length - countOf('lost') - countOf('unsettled')],
+    ['two attempts at once', countOf('at once')],
+    ['other faults', faults.length - countOf('lost') - countOf('unsettled') - countOf('at once')],
     ['seconds', seconds.toFixed(0)],
   ];
   const width = Math.max(...rows.map(([what]) => what.length));

@@ -9,12 +9,20 @@ import { runCli } from '../src/cli/program.ts';
 import { needsDispatch } from '../src/report/decide-delivery.ts';
 import { redeliver } from '../src/report/redeliver.ts';
 import { keyOf, type ResourceStore } from '../src/store/store.ts';
-import type { EngineProcess } from './engine-process.ts';
+import { Fleet } from './fleet.ts';
 import { type Evidence, type Fault, judge } from './judge.ts';
 import { Ledger } from './ledger.ts';
-import { type Moment, planKill, planTask } from './plan.ts';
+import {
+  type Moment,
+  namespaces,
+  planKill,
+  planStrike,
+  planTask,
+  type Strike,
+  type StrikeSignal,
+} from './plan.ts';
 import { Receiver } from './receiver.ts';
-import { hookOf, roles, secrets } from './roles.ts';
+import { attemptsOfBusyMachines, hookOf, roles, secretDraft, secrets } from './roles.ts';
 import { receiverAddress, type Stand } from './stand.ts';
 import { type StandKind, stands } from './stands.ts';
 import { Writer, type WrittenTask } from './writer.ts';
@@ -24,6 +32,8 @@ export interface TortureOptions {
   readonly tasks: number;
   readonly seed: string;
   readonly store: StandKind;
+  /** How many engines work side by side. */
+  readonly replicas: number;
   /** For the store and what engines are given; empty. */
   readonly folder: string;
   /** Told now and then how far it is. */
@@ -35,6 +45,8 @@ export interface TortureResult {
   readonly evidence: Evidence;
   /** How many kills came at each kind of moment. */
   readonly kills: Readonly<Record<Moment['at'], number>>;
+  /** How many of each signal they were. */
+  readonly strikes: Readonly<Record<StrikeSignal, number>>;
   /** What happened to the store besides, and how often. */
   readonly trouble: Readonly<Record<string, number>>;
 }
@@ -43,10 +55,10 @@ export interface TortureResult {
 const healAfter = 0.8;
 /** How long the event that an engine is to die of may take to come. Real milliseconds. */
 const patienceMs = 1_000;
-/** A start that takes longer waits for a store that is away, and says nothing of how fast the machine is. Real. */
-const longestStartMs = 3_000;
 /** How long nothing may happen at the end before what is left counts as unsettled. Real. */
 const stillMs = 60_000;
+/** The only strike at engines of which there is one at a time. */
+const kill: Strike = { signal: 'SIGKILL', victim: 0, leases: 0 };
 /** A wait that nobody sits out, by the engine's clock. */
 const longWaitMs = 30_000;
 
@@ -68,8 +80,8 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
         name,
         await Receiver.start(name, role, { seed, ledger, clock: stand.clock, certificate, untrusted }),
       );
-    const { evidence, kills } = await new Torture(options, stand, ledger, receivers).run();
-    return { faults: judge(evidence), evidence, kills, trouble: stand.trouble?.counts ?? {} };
+    const { evidence, kills, strikes } = await new Torture(options, stand, ledger, receivers).run();
+    return { faults: judge(evidence), evidence, kills, strikes, trouble: stand.trouble?.counts ?? {} };
   } finally {
     for (const receiver of receivers.values()) await receiver.close();
     await stand.close();
@@ -86,8 +98,7 @@ class Torture {
   readonly #living = new Set<Promise<void>>();
   #broken: Error | undefined;
   #onEnd: (() => void) | undefined;
-  /** How long an engine takes from its start until it is ready: the last that was let. Real milliseconds. */
-  #startMs = 500;
+  readonly #fleet: Fleet;
   #planned = 0;
 
   constructor(
@@ -100,6 +111,13 @@ class Torture {
     this.#stand = stand;
     this.#ledger = ledger;
     this.#receivers = receivers;
+    this.#fleet = new Fleet({
+      replicas: options.replicas,
+      seed: options.seed,
+      sharing: stand.sharing,
+      start: (start) => stand.startEngine(start),
+      onConnect: (engine, from, to) => ledger.connected(engine, from, to),
+    });
     const originOf = (name: string): string => receivers.get(name)?.origin ?? '';
     this.#writer = new Writer(
       stand.store,
@@ -109,7 +127,7 @@ class Torture {
     );
   }
 
-  async run(): Promise<Pick<TortureResult, 'evidence' | 'kills'>> {
+  async run(): Promise<Pick<TortureResult, 'evidence' | 'kills' | 'strikes'>> {
     const { kills, onProgress, tasks } = this.#options;
     const counts = { start: 0, random: 0, POST: 0, '2xx': 0, write: 0 };
     await this.#makeSecrets(['token', 'signing']);
@@ -118,47 +136,40 @@ class Torture {
     for (let kill = 0; kill < kills; kill += 1) {
       if (kill === healAt) await this.#heal();
       const moment = planKill(this.#options.seed, kill);
-      await this.#round(moment, Math.ceil((tasks * (kill + 1)) / kills));
+      await this.#round(kill, moment, Math.ceil((tasks * (kill + 1)) / kills));
       counts[moment.at] += 1;
       if ((kill + 1) % Math.max(10, Math.floor(kills / 20)) === 0)
         onProgress(
-          `${kill + 1} kills, ${this.#planned} Tasks, ${this.#ledger.arrivals.length} POSTs; a start takes ${Math.round(this.#startMs)} ms`,
+          `${kill + 1} kills, ${this.#planned} Tasks, ${this.#ledger.arrivals.length} POSTs; a start takes ${Math.round(this.#fleet.startMs)} ms`,
         );
     }
     await this.#finish();
     const [stored, deliveries] = [await listAll(this.#stand.store, 'Task'), await this.#deliveries()];
     const { arrivals } = this.#ledger;
     return {
-      evidence: { roles, written: this.#written, tasks: stored, deliveries, arrivals },
+      evidence: {
+        roles,
+        written: this.#written,
+        tasks: stored,
+        deliveries,
+        arrivals,
+        engines: this.#fleet.lives,
+        shards: this.#stand.sharing?.shards,
+        excused: [...attemptsOfBusyMachines, ...(this.#stand.trouble?.attempts ?? [])],
+      },
       kills: counts,
+      strikes: this.#fleet.strikes,
     };
   }
 
-  /** One life of an engine, with the Tasks up to number `upTo` living theirs, and its violent end. */
-  async #round(moment: Moment, upTo: number): Promise<void> {
-    const startedAt = performance.now();
-    const engine = this.#start();
+  /** The time until one of the engines is struck, with the Tasks up to number `upTo` living theirs. */
+  async #round(n: number, moment: Moment, upTo: number): Promise<void> {
+    const { seed } = this.#options;
+    this.#fleet.fill();
     this.#liveUpTo(upTo);
-    const died = engine.ended.then(() => {
-      throw new Error(`an engine ended by itself:\n${engine.log.slice(-20).join('\n')}`);
-    });
-    await Promise.race([this.#until(moment), died]);
-    died.catch(() => {});
-    await engine.kill();
-    // One that was not ready yet takes at least as long as it lived.
-    const livedMs = Math.min(performance.now() - startedAt, longestStartMs);
-    this.#startMs = Math.max(this.#startMs, engine.isReady ? 0 : livedMs);
+    await Promise.race([this.#until(moment), this.#fleet.failed]);
+    await this.#fleet.strike(this.#stand.sharing === undefined ? kill : planStrike(seed, n), moment);
     if (this.#broken !== undefined) throw this.#broken;
-  }
-
-  #start(): EngineProcess {
-    this.#ledger.life += 1;
-    const startedAt = performance.now();
-    const engine = this.#stand.startEngine();
-    void engine.ready.then(() => {
-      this.#startMs = Math.min(performance.now() - startedAt, longestStartMs);
-    });
-    return engine;
   }
 
   /** Lets the next Tasks begin, at random moments of the life of an engine. */
@@ -167,7 +178,7 @@ class Torture {
       const plan = planTask(this.#options.seed, this.#planned);
       // In bursts of a few, so that writes meet.
       const burst = Math.floor(this.#planned / 5) % 3;
-      const life = delay(burst * 0.75 * this.#startMs)
+      const life = delay(burst * 0.75 * this.#fleet.startMs)
         .then(() => this.#writer.live(plan))
         .then(
           (written) => void this.#written.push(written),
@@ -181,7 +192,7 @@ class Torture {
   }
 
   async #until({ at, share, nth }: Moment): Promise<void> {
-    await delay(share * this.#startMs);
+    await delay(share * this.#fleet.startMs);
     await Promise.race([this.#reached(at, nth), delay(patienceMs)]);
   }
 
@@ -217,7 +228,7 @@ class Torture {
   async #recover(): Promise<void> {
     for (const [name, role] of Object.entries(roles)) {
       if (role.incurable) continue;
-      const args = ['deliveries', 'recover', '--since', '1000h', '--hook', name];
+      const args = ['deliveries', 'recover', '-A', '--since', '1000h', '--hook', name];
       const recover = (): Promise<void> => this.#telos([...args, '--store', this.#stand.storeName]);
       await (this.#stand.trouble?.undisturbed(recover) ?? recover());
     }
@@ -238,30 +249,24 @@ class Torture {
   }
 
   async #makeSecrets(names: readonly (keyof typeof secrets)[]): Promise<void> {
-    for (const name of names) {
-      const { key, value } = secrets[name];
-      await this.#stand.store.create({
-        apiVersion: 'v1',
-        kind: 'Secret',
-        metadata: { name, namespace: 'default' },
-        stringData: { [key]: value },
-      });
-    }
+    for (const name of names)
+      for (const namespace of namespaces)
+        await this.#stand.store.create(secretDraft(secrets[name], namespace, 0));
   }
 
-  /** Leaves the last engine alone until nothing is left to do. */
+  /** Leaves the last engines alone until nothing is left to do. */
   async #finish(): Promise<void> {
-    const engine = this.#start();
+    this.#fleet.fill();
     this.#liveUpTo(this.#options.tasks);
-    await Promise.all(this.#living);
+    await Promise.race([Promise.all(this.#living), this.#fleet.failed]);
     if (this.#broken !== undefined) throw this.#broken;
     await this.#stand.trouble?.stop();
+    await this.#fleet.setClocksRight();
     await this.#settle();
     if (this.#options.kills === 0) await this.#heal();
     await this.#recover();
     await this.#settle();
-    const exitCode = await engine.stop();
-    if (exitCode !== 0) throw new Error(`the last engine ended with ${exitCode}: ${engine.log.join('\n')}`);
+    await this.#fleet.stopAll();
   }
 
   /** Resolves when no Task and no Delivery is left that needs something, or nothing has happened for long. */

@@ -25,7 +25,6 @@ export interface WrittenTask {
   readonly deleted: boolean;
 }
 
-const namespace = 'default';
 const pollMs = 100;
 /** How long a Task that has failed waits to be told of before it runs again anyway. Real. */
 const patienceMs = 20_000;
@@ -46,10 +45,10 @@ export class Writer {
   }
 
   async live(plan: PlannedTask): Promise<WrittenTask> {
-    const { name, story, phase, pausesMs } = plan;
+    const { namespace, name, story, phase, pausesMs } = plan;
     const key: Key = { namespace, name };
     const hooks = plan.hooks.map(this.#hook);
-    const { metadata } = await this.#store.create(taskDraft(name, hooks, story !== 'ends unheld'));
+    const { metadata } = await this.#store.create(taskDraft(key, hooks, story !== 'ends unheld'));
     const written = (runs: readonly WrittenRun[], deleted: boolean): WrittenTask => ({
       name,
       uid: metadata.uid,
@@ -136,7 +135,7 @@ export class Writer {
   }
 }
 
-function taskDraft(name: string, hooks: readonly Hook[], held: boolean): Draft<'Task'> {
+function taskDraft({ namespace, name }: Key, hooks: readonly Hook[], held: boolean): Draft<'Task'> {
   return {
     apiVersion: 'kelos.dev/v1alpha2',
     kind: 'Task',

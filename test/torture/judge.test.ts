@@ -55,7 +55,8 @@ const arrival: Arrival = {
   role: 'well',
   webhookId: id,
   attempt: 1,
-  life: 1,
+  engine: 1,
+  stay: { from: 0, to: 10 },
   bodyHash: 'b',
   about: { task: 'task-1', phase: 'Failed', completionTime },
   answer: { status: 204 },
@@ -69,6 +70,9 @@ function evidence(changes: Partial<Evidence> = {}): Evidence {
     tasks: [task],
     deliveries: [delivery],
     arrivals: [arrival],
+    engines: [],
+    shards: undefined,
+    excused: [],
     ...changes,
   };
 }
@@ -81,13 +85,15 @@ function withArrivals(...changes: Partial<Arrival>[]): Partial<Evidence> {
   return { arrivals: changes.map((change) => ({ ...arrival, ...change })) };
 }
 
+const late: Partial<Arrival> = { engine: 2, stay: { from: 20, to: 30 } };
+
 describe('the judge of the torture', () => {
   it('finds nothing wrong when everything was told once', () => {
     expect(judge(evidence())).toEqual([]);
   });
 
   it('lets a kill between an answer and its record cost a second, equal POST', () => {
-    expect(judge(evidence(withArrivals({}, { life: 2 })))).toEqual([]);
+    expect(judge(evidence(withArrivals({}, late)))).toEqual([]);
   });
 
   it('asks for nothing of a failure that was over before anybody saw it', () => {
@@ -122,11 +128,19 @@ describe('the judge of the torture', () => {
       { deliveries: [delivery, { ...delivery, spec: { ...delivery.spec, id: otherId } }] },
     ],
     ['a second webhook-id for one message', 'duplicate', withArrivals({}, { webhookId: otherId })],
-    ['an attempt that one engine made twice', 'duplicate', withArrivals({}, {})],
+    ['an attempt that one engine made twice', 'duplicate', withArrivals({}, { stay: { from: 20, to: 30 } })],
     ['an attempt that is not on record', 'duplicate', withArrivals({}, { attempt: 2 })],
+    [
+      'two attempts at once by two engines',
+      'at once',
+      withArrivals({}, { engine: 2, stay: { from: 9, to: 30 } }),
+    ],
+    ['two attempts at once by one engine', 'at once', withArrivals({}, { stay: { from: 9, to: 30 } })],
+    ['an attempt begun while one has no end', 'at once', withArrivals({ stay: { from: 0 } }, late)],
+    ['an attempt that was used up before', 'out of turn', withArrivals({ attempt: 2 }, late)],
     ['a POST that is not on record', 'phantom', withArrivals({}, { webhookId: otherId })],
     ['a Delivery of what never happened', 'phantom', { written: [{ ...written, runs: [] }] }],
-    ['a second body', 'wrong message', withArrivals({}, { bodyHash: 'c', life: 2 })],
+    ['a second body', 'wrong message', withArrivals({}, { bodyHash: 'c', ...late })],
     ['a body about another Task', 'wrong message', withArrivals({ about: { task: 'task-2' } })],
     ['a POST to another receiver', 'wrong message', withArrivals({ role: 'slow' })],
     ['a wrong signature', 'wrong message', withArrivals({ fault: 'the signature is wrong' })],
@@ -153,5 +167,57 @@ describe('the judge of the torture', () => {
     const found = judge(evidence(changes));
     expect(found.map((fault) => fault.kind)).toContain(kind);
     for (const { subject } of found) expect(subject).toMatch(/task-|msg-a/);
+  });
+});
+
+describe('the judge of engines side by side', () => {
+  /** The second engine takes the shard of namespace default, the only one, when it is told. */
+  function sideBySide(second: number | undefined, ...arrivals: Partial<Arrival>[]): Evidence {
+    const takes = second === undefined ? [] : [{ shard: 0, at: second }];
+    return evidence({
+      ...withArrivals(...arrivals),
+      shards: 1,
+      engines: [
+        { number: 1, takes: [{ shard: 0, at: 0 }], frozen: [{ from: 1_000, to: 4_000 }] },
+        { number: 2, takes, frozen: [] },
+      ],
+    });
+  }
+  const open = { stay: { from: 900, to: 4_001 } };
+  const meanwhile = { engine: 2, stay: { from: 3_000, to: 3_010 } };
+  const afterwards = { stay: { from: 4_000.5, to: 4_100 } };
+  const kindsOf = (found: Evidence): string[] => judge(found).map(({ kind }) => kind);
+
+  it('lets a request stay open that was sent before its engine stood still', () => {
+    expect(kindsOf(sideBySide(2_500, open, meanwhile))).toEqual([]);
+  });
+
+  it('counts that request as open for the engine that has sent it', () => {
+    expect(kindsOf(sideBySide(2_500, { stay: { from: 900, to: 4_050 } }, afterwards))).toContain('at once');
+  });
+
+  it('counts it as open for the others until its engine stood still', () => {
+    expect(kindsOf(sideBySide(500, open, { engine: 2, stay: { from: 950, to: 960 } }))).toContain('at once');
+  });
+
+  it('counts what an engine sends when it wakes', () => {
+    const long = { engine: 2, stay: { from: 3_000, to: 4_200 } };
+    expect(kindsOf(sideBySide(2_500, long, afterwards))).toContain('at once');
+  });
+
+  it('finds an engine that works on under a tenure that is over', () => {
+    expect(kindsOf(sideBySide(2_500, meanwhile, afterwards))).toEqual(['out of turn']);
+  });
+
+  it('finds an engine that works on a shard which it did not take', () => {
+    expect(kindsOf(sideBySide(undefined, { stay: { from: 900, to: 910 } }, meanwhile))).toEqual([
+      'out of turn',
+    ]);
+  });
+
+  it('lets an engine repeat an answered attempt only after it took the shard anew', () => {
+    const [first, again] = [{ engine: 2, stay: { from: 2_600, to: 2_610 } }, meanwhile];
+    expect(kindsOf(sideBySide(2_800, first, again))).toEqual([]);
+    expect(kindsOf(sideBySide(2_000, first, again))).toEqual(['duplicate']);
   });
 });

@@ -10,6 +10,7 @@ it('loses nothing, invents nothing and leaves nothing open while it is killed ag
   expect(output).toMatch(/^kills +20 /m);
   expect(output).toMatch(/^lost +0$/m);
   expect(output).toMatch(/^unsettled +0$/m);
+  expect(output).toMatch(/^two attempts at once +0$/m);
   expect(output).toMatch(/^other faults +0$/m);
 }, 120_000);
 

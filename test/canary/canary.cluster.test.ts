@@ -30,7 +30,6 @@ const collections = [
 ];
 
 describeOnCluster('a secret in every place that takes one, on Kubernetes', () => {
-  const { standIn } = sharedCluster();
   const said = new Map<string, string>();
   const ending: (() => Promise<unknown>)[] = [];
   let admin: ClusterClient;
@@ -43,9 +42,12 @@ describeOnCluster('a secret in every place that takes one, on Kubernetes', () =>
   let kubeconfig: string;
   let folder: string;
   let hidden: readonly Canary[];
+  /** Whether Pods run, on a stand-in node. */
+  let standIn: boolean;
 
   beforeAll(async () => {
     const shared = sharedCluster();
+    standIn = shared.standIn;
     admin = ClusterClient.fromKubeconfig(shared.kubeconfig);
     ending.push(() => admin.close());
     const [program] = await Promise.all([buildTelos(), installDefinitions(admin)]);

@@ -129,12 +129,10 @@ describe.each([
     jump(jumpMs);
     await start().engine.started(new AbortController().signal);
     const isDelivered = ({ status }: Delivery): boolean => status?.phase === 'Delivered';
-    // A day back, they are due in a day, until the clock is right again; a time further off is not believed.
-    const isPutOff = jumpMs === -dayMs;
-    if (!isPutOff) await all(isDelivered);
-    jump(-jumpMs);
-    if (isPutOff) house.clock.advance(61_000);
+    // What another clock has written is due after the time that was meant; one that is ahead finds it due at once.
+    house.clock.advance(5_500);
     await all(isDelivered);
+    jump(-jumpMs);
     expect(receiver.requests).toHaveLength(6);
   });
 

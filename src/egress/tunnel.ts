@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { errorCode } from '../base/errors.ts';
@@ -31,8 +31,11 @@ export function openTunnel(options: TunnelOptions, where: string, signal: AbortS
   /** With 5xx a proxy may mean the address: it reaches no IPv6, or nobody is there. */
   const denial = (status = 0): DialError => fault(`answered ${status} to CONNECT`, undefined, status >= 500);
   return new Promise((resolve, reject) => {
+    const host = proxy.hostname.replace(/^\[|\]$/g, '');
     const connect = {
-      host: proxy.hostname.replace(/^\[|\]$/g, ''),
+      host,
+      // Else it would be taken from the Host header, which names the receiver.
+      servername: isIP(host) === 0 ? host : '',
       port: proxyPort(proxy),
       method: 'CONNECT',
       path: where,

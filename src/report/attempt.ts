@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Attempt } from '../api/delivery.ts';
 import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
@@ -155,7 +156,16 @@ function pauseOf(verdict: Verdict, origin: string | undefined, nowMs: number): P
 
 function answerHead(body: Uint8Array, secretValues: readonly string[]): string {
   // More than is kept, because what is struck out makes it shorter.
-  const head = Buffer.from(body.subarray(0, 4 * maxAnswerBytes)).toString('utf8');
-  const text = redact(head, secretValues);
+  const text = redact(readText(body.subarray(0, 4 * maxAnswerBytes)), secretValues);
   return clampUtf8(escapeControls(text), maxAnswerBytes);
+}
+
+/** Header values are latin-1, and so may be what repeats them. */
+function readText(bytes: Uint8Array): string {
+  // The last character may have been cut off.
+  for (let cut = 0; cut < 4; cut += 1) {
+    const whole = bytes.subarray(0, Math.max(0, bytes.length - cut));
+    if (isUtf8(whole)) return Buffer.from(whole).toString('utf8');
+  }
+  return Buffer.from(bytes).toString('latin1');
 }

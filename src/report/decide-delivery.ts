@@ -3,6 +3,7 @@ import { isSettled } from '../api/delivery.ts';
 import { Hook } from '../api/hook.ts';
 import { expiredAnnotation, redeliverAnnotation } from '../api/names.ts';
 import { clampUtf8, rfc3339 } from '../base/text.ts';
+import { laneOf, urlOf } from './lane.ts';
 import { maxRetryAfterMs, retryDelayMs } from './schedule.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -62,13 +63,17 @@ export function dueAt(delivery: Delivery, nowMs: number): number {
   return Number.isNaN(epochMs) || epochMs > nowMs + longestDelayMs ? 0 : epochMs;
 }
 
-/** What an origin asked for when a Delivery was last tried: how many milliseconds from now it is to be left alone. */
+/**
+ * What an origin asked for when a Delivery was last tried: how many milliseconds from now it is to be left alone. A
+ * status says so of the origin alone that its own hook leads to, where that can be seen.
+ */
 export function pauseLeft(
   delivery: Delivery,
   nowMs: number,
 ): { readonly origin: string; readonly pauseMs: number } | undefined {
   const pause = delivery.status?.attempts?.at(-1)?.pause;
-  if (pause === undefined) return undefined;
+  if (pause === undefined || (urlOf(delivery) !== undefined && laneOf(delivery) !== pause.origin))
+    return undefined;
   const pauseMs = Date.parse(pause.until) - aheadMs(delivery, nowMs) - nowMs;
   // Further ahead than any is ever asked for: written while the clock was wrong.
   return pauseMs > 0 && pauseMs <= maxRetryAfterMs ? { origin: pause.origin, pauseMs } : undefined;

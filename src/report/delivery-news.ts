@@ -43,9 +43,12 @@ function sayIfFirst(
     error: message,
     nextAttemptAt,
   });
-  if (!mendedByPeople.has(reason)) return;
-  const { hook } = delivery.spec;
-  warn(delivery, 'DeliveryWaits', `hook ${hook.name} cannot be told yet: ${reason}: ${message}`, deps);
+  if (mendedByPeople.has(reason)) sayDeliveryWaits(delivery, `${reason}: ${message}`, deps);
+}
+
+/** Says by an Event of the Task that a person has to do something before a hook can be told. */
+export function sayDeliveryWaits(delivery: Delivery, why: string, deps: Pick<NewsDeps, 'events'>): void {
+  warn(delivery, 'DeliveryWaits', `hook ${delivery.spec.hook.name} cannot be told yet: ${why}`, deps);
 }
 
 function saySettled(
@@ -64,7 +67,12 @@ function saySettled(
   warn(delivery, 'DeliveryFailed', `hook ${hook.name} was not told: ${reason}: ${message}`, deps);
 }
 
-function warn({ metadata, spec }: Delivery, reason: string, message: string, { events }: NewsDeps): void {
+function warn(
+  { metadata, spec }: Delivery,
+  reason: string,
+  message: string,
+  { events }: Pick<NewsDeps, 'events'>,
+): void {
   const { name, uid } = spec.task;
   events.record({ kind: 'Task', namespace: metadata.namespace, name, uid }, 'Warning', reason, message);
 }

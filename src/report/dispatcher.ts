@@ -3,7 +3,7 @@ import type { Delivery } from '../api/delivery.ts';
 import type { Hook } from '../api/hook.ts';
 import { toError } from '../base/errors.ts';
 import type { EgressGuard } from '../egress/guard.ts';
-import { isStoreError, retryLogLevel } from '../store/errors.ts';
+import { isRefusedByStore, isStoreError } from '../store/errors.ts';
 import type { RoomDeps } from '../store/room.ts';
 import { keyText, parseKeyText } from '../store/store.ts';
 import type { View, ViewChange } from '../store/view.ts';
@@ -20,7 +20,7 @@ import {
   type StatusPatch,
   settledStatus,
 } from './decide-delivery.ts';
-import { sayDeliveryNews } from './delivery-news.ts';
+import { sayDeliveryNews, sayDeliveryWaits } from './delivery-news.ts';
 import { Filters } from './filters.ts';
 import type { FirstSight } from './first-sight.ts';
 import { GoneUrls } from './gone-urls.ts';
@@ -72,8 +72,13 @@ const nothing: Outcome & { readonly do: 'nothing' } = { do: 'nothing' };
 /** So many whole Deliveries are kept for an attempt that is due now; others are read when their turn comes. */
 const maxWarm = 1024;
 
-/** How long a Delivery that cannot be read is left alone. */
+/** How long a Delivery that cannot be read, or its Secret, is left alone: twice as long each time. */
 const readAgainMs = 1_000;
+const longestReadAgainMs = 10_000;
+/** After so many times in a row, some seconds, people are told. */
+const tellAfter = 4;
+/** How long a Delivery waits in a namespace where no status may be written. */
+const unwritableAgainMs = 2_000;
 
 /** How long statuses are still tried to be written once the room is told to stop. */
 const lastWritesMs = 5_000;
@@ -87,6 +92,8 @@ const lastWritesMs = 5_000;
  * D4. What its namespace takes along has one last attempt (`LastAttempts`), which is never beside one of these.
  * D5. The lane of a message is the origin that its URL leads to, wherever that URL stands; what nothing need be sent
  *     for waits in none.
+ * D6. A namespace where no status may be written takes no place from others, and nothing more is sent there until it
+ *     may be.
  */
 export class Dispatcher {
   readonly #deps: RoomDeps;
@@ -100,6 +107,12 @@ export class Dispatcher {
   readonly #lanes: Lanes;
   readonly #agenda: Agenda;
   readonly #underWay = new Set<string>();
+  /** The lanes of those that have a place on the agenda; undefined: one among those that are judged. */
+  readonly #places = new Map<string, string | undefined>();
+  /** Namespaces with statuses that may not be written, and how many of them wait. */
+  readonly #unwritable = new Map<string, number>();
+  /** How often in a row those were put off that could not be read. */
+  readonly #putOffs = new Map<string, number>();
   /** The lanes of those that were judged and wait there, or are at work in them. */
   readonly #judged = new Map<string, string>();
   /** What was judged just now, if its turn comes at once. */
@@ -226,6 +239,8 @@ export class Dispatcher {
     }
     this.#warm.delete(text);
     this.#known.delete(text);
+    this.#putOffs.delete(text);
+    this.#firstSight.take(parseKeyText(text).name);
     if (before !== undefined) this.#agenda.drop(text, this.#judged.get(text) ?? before.lane);
     if (!this.#underWay.has(text)) this.#judged.delete(text);
   }
@@ -259,25 +274,66 @@ export class Dispatcher {
   /** Works at what is due: whose turn it is in its lane, or, without one, what is to be judged. */
   async #work(text: string, lane: string | undefined): Promise<void> {
     this.#underWay.add(text);
+    this.#places.set(text, lane);
     let outcome: Outcome;
     try {
-      outcome = lane === undefined ? await this.#judge(text) : await this.#deliver(text, lane);
+      if (this.#isUnwritable(text)) outcome = { do: 'again', afterMs: unwritableAgainMs };
+      else outcome = lane === undefined ? await this.#judge(text) : await this.#deliver(text, lane);
+      this.#putOffs.delete(text);
     } catch (thrown) {
-      // The store could not be read; nothing was sent.
-      outcome = { do: 'again', afterMs: readAgainMs };
-      this.#deps.log[retryLogLevel(thrown)]('a Delivery is put off', {
-        delivery: text,
-        error: toError(thrown).message,
-      });
+      outcome = this.#putOff(text, thrown);
     }
     this.#underWay.delete(text);
     this.#judged.delete(text);
-    if (lane === undefined) this.#agenda.judged();
-    else this.#agenda.done(lane);
+    this.#leavePlace(text);
     this.#goOn(text, outcome);
     this.#pump();
     this.#keepWarm(text);
     if (this.#underWay.size === 0) this.#idle?.();
+  }
+
+  /** Gives the place on the agenda to another. */
+  #leavePlace(text: string): void {
+    if (!this.#places.has(text)) return;
+    const lane = this.#places.get(text);
+    this.#places.delete(text);
+    if (lane === undefined) this.#agenda.judged();
+    else this.#agenda.done(lane);
+  }
+
+  /** Something could not be read, or the right to send ended: nothing that was answered is lost. */
+  #putOff(text: string, thrown: unknown): Outcome {
+    const times = (this.#putOffs.get(text) ?? 0) + 1;
+    this.#putOffs.set(text, times);
+    const error = toError(thrown).message;
+    const isRefused = isRefusedByStore(thrown);
+    const isNews = times === (isRefused ? 1 : tellAfter);
+    this.#deps.log[isNews ? 'warn' : 'debug']('a Delivery is put off', { delivery: text, error });
+    if (isNews) void this.#sayWaits(text, error);
+    return { do: 'again', afterMs: Math.min(readAgainMs * 2 ** (times - 1), longestReadAgainMs) };
+  }
+
+  /** Says by an Event that somebody has to see to it. */
+  async #sayWaits(text: string, why: string): Promise<void> {
+    const delivery = await this.#deps.store.get('Delivery', parseKeyText(text)).catch(() => undefined);
+    if (delivery !== undefined) sayDeliveryWaits(delivery, why, this.#deps);
+  }
+
+  #isUnwritable(text: string): boolean {
+    return this.#unwritable.size > 0 && this.#unwritable.has(parseKeyText(text).namespace);
+  }
+
+  /** Takes note of a status that may not be written (D6); returns what to call when that is over. */
+  #waitToWrite(text: string): () => void {
+    const { namespace } = parseKeyText(text);
+    this.#unwritable.set(namespace, (this.#unwritable.get(namespace) ?? 0) + 1);
+    this.#leavePlace(text);
+    this.#pump();
+    return () => {
+      const left = (this.#unwritable.get(namespace) ?? 0) - 1;
+      if (left > 0) this.#unwritable.set(namespace, left);
+      else this.#unwritable.delete(namespace);
+    };
   }
 
   /** Puts on the agenda what is to follow. */
@@ -345,10 +401,20 @@ export class Dispatcher {
     const delivery = await this.#read(text);
     if (delivery === undefined) return { do: 'again', afterMs: readAgainMs };
     if (!needsDispatch(delivery)) return nothing;
+    const waitMs = this.#waitMs(text, delivery);
+    if (waitMs > 0) return { do: 'again', afterMs: waitMs };
     const step = await this.#decide(delivery);
     if (step.do === 'send') return { do: 'send', delivery, hook: step.hook };
     await this.#write(text, delivery, settledStatus(delivery, step, this.#deps.clock.now()), undefined);
     return nothing;
+  }
+
+  /** What is left to wait for, when it was read and is newer than what the agenda knows. */
+  #waitMs(text: string, delivery: Delivery): number {
+    const isNewer =
+      Number(delivery.metadata.resourceVersion) > (this.#view.get(parseKeyText(text))?.version ?? 0);
+    const nowMs = this.#deps.clock.now();
+    return isNewer ? dueAt(delivery, nowMs) - nowMs : 0;
   }
 
   async #decide(delivery: Delivery): Promise<DeliveryStep> {
@@ -441,16 +507,15 @@ export class Dispatcher {
     status: StatusPatch,
     origin: string | undefined,
   ): Promise<void> {
-    const written = await writeStatus(
-      delivery,
-      status,
-      {
-        ...this.#deps,
-        isFenced: this.#deps.tenure !== undefined,
-        onError: () => this.#metrics.statusErrors.inc(),
-      },
-      this.#lastWrites.signal,
-    );
+    let over: (() => void) | undefined;
+    const onError = (thrown: unknown): void => {
+      this.#metrics.statusErrors.inc();
+      const isOfNamespace = isRefusedByStore(thrown) || isStoreError(thrown, 'Invalid');
+      if (isOfNamespace) over ??= this.#waitToWrite(text);
+    };
+    const deps = { ...this.#deps, isFenced: this.#deps.tenure !== undefined, onError };
+    const written = await writeStatus(delivery, status, deps, this.#lastWrites.signal);
+    over?.();
     if (written === undefined) return;
     this.#known.set(text, Number(written.metadata.resourceVersion));
     if (status.phase !== 'Retrying' && status.phase !== 'Pending') {

@@ -6,18 +6,40 @@ import { renderJson } from './formats/json.ts';
 const reservedBytes = 4096;
 
 /**
- * A payload whose format json takes at most `maxBytes` (at least 64 KiB): results keep their place before outputs, the
- * value that no longer fits is cut on a character boundary, what comes after it is left out, and `truncated`
+ * A payload whose format json takes at most `maxBytes` (at least 64 KiB): the message keeps its place before results, and
+ * these before outputs, the value that no longer fits is cut on a character boundary, what comes after it is left out, and `truncated`
  * names the paths. Returns the same payload when it fits.
  */
 export function fitPayload(payload: Payload, maxBytes: number): Payload {
   if (Buffer.byteLength(renderJson(payload)) <= maxBytes) return payload;
-  const frame = { ...payload, outputs: undefined, results: undefined, truncated: undefined };
+  const frame = {
+    ...payload,
+    ...Object.fromEntries(texts.map((name) => [name, undefined])),
+    outputs: undefined,
+    results: undefined,
+    truncated: undefined,
+  };
   const budget = new Budget(maxBytes - reservedBytes - Buffer.byteLength(renderJson(frame)));
   const cut = new Set(payload.truncated);
+  const fitted = fitTexts(payload, budget, cut);
   const results = fitResults(payload.results, budget, cut);
   const outputs = fitOutputs(payload.outputs, budget, cut);
-  return { ...payload, outputs, results, truncated: summary([...cut]) };
+  return { ...payload, ...fitted, outputs, results, truncated: summary([...cut]) };
+}
+
+/** Each of them is short, but not where all of it has to be escaped. */
+const texts = ['spawner', 'model', 'message'] as const;
+
+function fitTexts(payload: Payload, budget: Budget, cut: Set<string>): Partial<Payload> {
+  const fitted: Partial<Record<(typeof texts)[number], string>> = {};
+  for (const name of texts) {
+    const text = payload[name];
+    if (text === undefined) continue;
+    budget.spend(name.length + '"":,'.length);
+    fitted[name] = budget.fit(text);
+    if (fitted[name] !== text) cut.add(name);
+  }
+  return fitted;
 }
 
 function fitResults(

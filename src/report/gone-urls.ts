@@ -80,7 +80,12 @@ export class GoneUrls {
   }
 }
 
-/** What stands for the URL of a Delivery's hook: itself, or where it is kept. */
+/**
+ * What stands for the URL of a Delivery's hook: itself, or where it is kept; and who asks there: one account may be closed
+ * and another not, and no namespace takes another's word for it.
+ */
 function placeOf(delivery: Delivery): string {
-  return urlOf(delivery) ?? laneOf(delivery);
+  const { metadata, spec } = delivery;
+  const webhook = (spec.hook['webhook'] ?? {}) as { readonly secretRef?: { readonly name?: unknown } };
+  return JSON.stringify([metadata.namespace, webhook.secretRef?.name, urlOf(delivery) ?? laneOf(delivery)]);
 }

@@ -11,7 +11,7 @@ import { type Task, terminalPhase } from '../api/task.ts';
 import { abortable } from '../base/abort.ts';
 import { toError } from '../base/errors.ts';
 import { clampUtf8, rfc3339 } from '../base/text.ts';
-import { isStoreError, retryLogLevel } from '../store/errors.ts';
+import { isRefusedByStore, isStoreError, retryLogLevel } from '../store/errors.ts';
 import { subjectOf } from '../store/event-recorder.ts';
 import type { Informer } from '../store/informer.ts';
 import type { RoomDeps } from '../store/room.ts';
@@ -342,7 +342,7 @@ export class Recorder {
 
   /** A namespace takes the rights along that Telos has only there, and then waits for a Task that nobody lets go. */
   #sayIfStuck(text: string, task: Task, error: Error): void {
-    const isStuck = isStoreError(error, 'Unavailable') && error.isRefusal;
+    const isStuck = isRefusedByStore(error);
     if (task.metadata.deletionTimestamp === undefined || !isStuck || this.#said.has(text)) return;
     this.#said.add(text);
     this.#deps.log.error('a Task that is being deleted cannot be let go', {

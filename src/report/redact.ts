@@ -23,11 +23,16 @@ export function redact(text: string, secretValues: readonly string[]): string {
 /** What gives a secret away: itself, or the credential behind `Bearer` and the like, and their encodings. */
 function formsOf(secret: string): string[] {
   const [, scheme = '', credential = secret] = /^(basic|bearer|token) +(\S+)$/i.exec(secret) ?? [];
-  const plain = /^basic$/i.test(scheme) ? Buffer.from(credential, 'base64').toString('latin1') : '';
-  const password = plain.slice(plain.indexOf(':') + 1);
-  return [credential, plain, password].flatMap((form) =>
+  const plain = /^basic$/i.test(scheme) ? readingsOf(Buffer.from(credential, 'base64')) : [];
+  const passwords = plain.map((text) => text.slice(text.indexOf(':') + 1));
+  return [credential, ...plain, ...passwords].flatMap((form) =>
     form.length < minSecretLength ? [] : [form, Buffer.from(form).toString('hex'), ...base64Forms(form)],
   );
+}
+
+/** Nothing says which of the two is meant. */
+function readingsOf(bytes: Buffer): string[] {
+  return [bytes.toString('latin1'), bytes.toString('utf8')];
 }
 
 /** The base64 of a text wherever it stands in what was encoded, in both alphabets. */

@@ -64,39 +64,60 @@ export async function sweepDeliveries(
         continue;
       }
       const isLongSteady = clock.monotonic() - steadySince >= longSteadyMs;
-      const { removed, putOff } = await sweep(deps, retention, isLongSteady, signal);
+      const { removed, putOff, failed, failure } = await sweep(deps, retention, isLongSteady, signal);
       if (removed > 0) deps.log.info('old Deliveries were removed', { removed });
+      if (failed > 0) deps.log.warn(tryLater, { kept: failed, error: toError(failure).message });
       if (putOff > 0) deps.log.warn(farAhead, { kept: putOff, now: new Date(clock.now()).toISOString() });
     } catch (thrown) {
       if (signal.aborted) return;
-      deps.log.warn('removing old Deliveries will be tried again', { error: toError(thrown).message });
+      deps.log.warn(tryLater, { error: toError(thrown).message });
     }
   }
 }
 
+const tryLater = 'removing old Deliveries will be tried again';
 const farAhead =
   'Deliveries whose time was over long ago are kept until the clock has been steady for 6 h: see that it is right';
+
+/** What a sweep has done. */
+interface Swept {
+  readonly removed: number;
+  /** Of which it is not sure that their time is over. */
+  readonly putOff: number;
+  /** How many could not be removed, and why the first: in one namespace it may be forbidden, and in the next be done. */
+  readonly failed: number;
+  readonly failure: unknown;
+}
 
 async function sweep(
   deps: SweepDeps,
   retention: Retention,
   isLongSteady: boolean,
   signal: AbortSignal,
-): Promise<{ readonly removed: number; readonly putOff: number }> {
+): Promise<Swept> {
   const { store, namespaces, access, clock } = deps;
   const nowMs = clock.now();
   let removed = 0;
   let putOff = 0;
+  let failed = 0;
+  let failure: unknown;
   for await (const page of everyPage(store, 'Delivery', { namespaces, access, limit: pageSize, signal })) {
     const old = page.filter((delivery) => overForMs(delivery, nowMs, retention) > 0);
     const due = isLongSteady
       ? old
       : old.filter((delivery) => overForMs(delivery, nowMs, retention) <= longOverMs);
-    const outcomes = await Promise.all(due.map((delivery) => remove(deps, delivery)));
-    removed += outcomes.filter(Boolean).length;
+    const outcomes = await Promise.allSettled(due.map((delivery) => remove(deps, delivery)));
+    for (const outcome of outcomes) {
+      if (outcome.status === 'fulfilled') {
+        if (outcome.value) removed += 1;
+        continue;
+      }
+      if (failed === 0) failure = outcome.reason;
+      failed += 1;
+    }
     putOff += old.length - due.length;
   }
-  return { removed, putOff };
+  return { removed, putOff, failed, failure };
 }
 
 /** For how long the time of a Delivery has been over, in milliseconds; not above 0 while it is to be kept. */

@@ -14,7 +14,8 @@ export interface StatusWriterDeps {
   readonly log: Logger;
   /** Whether another replica may have taken over: then only the attempt that was judged may be written. */
   readonly isFenced: boolean;
-  readonly onError: () => void;
+  /** Told of each failure; it is tried again. */
+  readonly onError: (error: unknown) => void;
 }
 
 const firstBackoffMs = 100;
@@ -47,6 +48,7 @@ export async function writeStatus(
         const now = await present(delivery, deps);
         if (now.is === 'another') return undefined;
         if (deps.isFenced && now.is === 'same') {
+          if (isWritten(patch, now.delivery)) return now.delivery;
           if (!isUnsent(delivery, now.delivery)) return undefined;
           const isNewer = now.delivery.metadata.resourceVersion !== metadata.resourceVersion;
           metadata = { uid, resourceVersion: now.delivery.metadata.resourceVersion };
@@ -54,7 +56,7 @@ export async function writeStatus(
           if (isNewer && !signal.aborted) continue;
         }
       }
-      deps.onError();
+      deps.onError(thrown);
       deps.log[retryLogLevel(thrown)]('the status of a Delivery is written again', {
         delivery: keyText(key),
         error: toError(thrown).message,
@@ -86,6 +88,13 @@ async function present(
   } catch (thrown) {
     return { is: isStoreError(thrown, 'NotFound') ? 'another' : 'unknown' };
   }
+}
+
+/** Whether it is there already: the answer to the write that did it was lost. */
+function isWritten(patch: StatusPatch, { status }: Delivery): boolean {
+  const [ours, last] = [patch.attempts?.at(-1), status?.attempts?.at(-1)];
+  if (ours !== undefined) return ours.number === last?.number && ours.at === last.at;
+  return patch.phase === status?.phase && patch.settledAt === status.settledAt;
 }
 
 /** Whether nobody has written an attempt since: then what came of ours is still news. */

@@ -41,6 +41,11 @@ export function isStoreError(error: unknown, code: StoreErrorCode): error is Sto
   return error instanceof StoreError && error.code === code;
 }
 
+/** Whether a store says that it may not, which no trying mends. */
+export function isRefusedByStore(error: unknown): boolean {
+  return isStoreError(error, 'Unavailable') && error.isRefusal;
+}
+
 /**
  * How loud a failure is that will be tried again: that a store is in trouble is said by itself, or by who watches
  * it, and once.

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Certificate, makeCertificate } from '../../src/cli/demo/certificate.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -20,6 +21,8 @@ interface Proxy {
   readonly at: string;
   readonly accepts: number;
   readonly connects: readonly { readonly path: string; readonly authorization: string | undefined }[];
+  /** Which certificates it was asked for. */
+  readonly serverNames: readonly unknown[];
   connected(): Promise<unknown>;
 }
 
@@ -42,6 +45,10 @@ async function startProxy(
     accepts += 1;
     keep(socket);
   });
+  const serverNames: unknown[] = [];
+  server.on('secureConnection', (socket: TLSSocket & { servername?: unknown }) =>
+    serverNames.push(socket.servername),
+  );
   server.on('connect', (request: IncomingMessage, socket: Socket) => {
     const path = request.url ?? '';
     connects.push({ path, authorization: request.headers['proxy-authorization'] });
@@ -65,6 +72,7 @@ async function startProxy(
   return {
     at: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     connects,
+    serverNames,
     get accepts() {
       return accepts;
     },
@@ -125,6 +133,17 @@ describe('through a proxy', () => {
         authorization: `Basic ${Buffer.from('user:x').toString('base64')}`,
       },
     ]);
+  });
+
+  test('TLS asks a proxy with a name for the certificate of that name', async () => {
+    const authority = await makeCertificate();
+    const certificate = await makeCertificate({ names: ['localhost'], signedBy: authority });
+    const receiver = await house.receiver({ authority });
+    const proxy = await startProxy(undefined, certificate);
+    const at = proxy.at.replace('127.0.0.1', 'localhost');
+    const { post } = house.door({ caPem: authority.certPem, proxy: `https://${at}` });
+    expect(await post(receiver.origin)).toMatchObject({ kind: 'answered', status: 200 });
+    expect(proxy.serverNames).toEqual(['localhost']);
   });
 
   test.each([

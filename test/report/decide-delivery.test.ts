@@ -148,6 +148,12 @@ describe('the status after an attempt', () => {
       expect(dueAt(deliveryOf({ status: ahead }), nowMs)).toBe(nowMs + 15_000);
     });
 
+    it('says nothing of an origin that its hook does not lead to', () => {
+      const webhook = { url: 'https://another.example.com/x' };
+      const spec = { hook: { name: 'a', webhook } };
+      expect(pauseLeft(deliveryOf({ spec, status: ahead }), nowMs)).toBeUndefined();
+    });
+
     it('is left as it is once that time has come', () => {
       const laterMs = Date.parse('2026-01-02T06:04:10.250Z');
       expect(pauseLeft(deliveryOf({ status: ahead }), laterMs)).toEqual({ origin, pauseMs: 5_000 });

@@ -87,6 +87,14 @@ describe('the payload', () => {
     );
   });
 
+  it('stays bounded when all of its short texts have to be escaped', () => {
+    const text = '\u0001'.repeat(8 * 1024);
+    const payload = { ...payloadOf(whole, 'Failed'), spawner: text, model: text, message: text };
+    const fitted = fitPayload(payload, 64 * 1024);
+    expect(Buffer.byteLength(renderJson(fitted))).toBeLessThanOrEqual(64 * 1024);
+    expect(fitted.truncated).toEqual(expect.arrayContaining(['model', 'message']));
+  });
+
   it('stays bounded when there are very many or very long result keys', () => {
     const many = Object.fromEntries(
       Array.from({ length: 20_000 }, (_, index) => [`key-${index}`, 'x'.repeat(40)]),

@@ -10,7 +10,7 @@ export interface ReceivedRequest {
 
 /** What a receiver does with a request: answers, or never does. */
 export type Answer =
-  | { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }
+  | { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string | Buffer }
   | 'hang'
   | 'reset';
 

@@ -11,6 +11,13 @@ it('strikes out the credential of a scheme by itself, and a secret as JSON write
   );
 });
 
+it('strikes out a password behind Basic in whichever way it was encoded', () => {
+  for (const encoding of ['latin1', 'utf8'] as const) {
+    const basic = `Basic ${Buffer.from('ann:pässwörd12', encoding).toString('base64')}`;
+    expect(redact('you sent pässwörd12', [basic])).toBe('you sent ***');
+  }
+});
+
 it('is not misled by a letter that grows when it is made small', () => {
   expect(redact('İ echo: ABCDEFGHIJKLMNOPQRST', ['ABCDEFGHIJKLMNOPQRST'])).toBe('İ echo: ***');
   expect(redact('echo: İABCDEFGHIJKLMNOPQRST', ['İABCDEFGHIJKLMNOPQRST'])).toBe('echo: ***');

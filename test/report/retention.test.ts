@@ -1,8 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DeliveryStatus } from '../../src/api/delivery.ts';
+import type { Kind } from '../../src/api/kinds.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { defaultRetention, overForMs, sweepDeliveries } from '../../src/report/retention.ts';
+import { StoreError } from '../../src/store/errors.ts';
+import type { Key, ResourceStore } from '../../src/store/store.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { temporaryStore } from '../support/temporary-store.ts';
 import { deliveryOf } from './fixtures.ts';
@@ -76,12 +79,8 @@ describe('a clock that is far ahead', () => {
   const names = async (): Promise<string[]> =>
     (await opened.store.list('Delivery')).items.map(({ metadata }) => metadata.name);
 
-  function start(): void {
-    sweeping = sweepDeliveries(
-      { store: opened.store, namespaces: undefined, clock, log },
-      defaultRetention,
-      stop.signal,
-    );
+  function start(store = opened.store): void {
+    sweeping = sweepDeliveries({ store, namespaces: undefined, clock, log }, defaultRetention, stop.signal);
   }
 
   /** Lets the next sweep come and go. */
@@ -124,6 +123,27 @@ describe('a clock that is far ahead', () => {
     expect(await names()).toEqual(['a']);
     await swept();
     expect(await names()).toEqual([]);
+  });
+
+  it('does not matter to what may be removed that something else may not', async () => {
+    const all = Array.from({ length: 250 }, (_, index) => `d${index}`);
+    for (const name of all) await settled(name);
+    clock.setWall(clock.now() + 7.9 * dayMs);
+    const refuse = new StoreError('Unavailable', 'may not: grant it', { isRefusal: true });
+    const store = new Proxy(opened.store, {
+      get(target, name: keyof ResourceStore) {
+        const method = target[name].bind(target) as (...args: unknown[]) => unknown;
+        if (name !== 'delete') return method;
+        return async (kind: Kind, key: Key, options: object) => {
+          if (key.name === 'd100') throw refuse;
+          return method(kind, key, options);
+        };
+      },
+    });
+    start(store);
+    await swept();
+    expect(await names()).toEqual(['d100']);
+    expect(said).toEqual(['removing old Deliveries will be tried again']);
   });
 
   it('by no more than engines are off at night puts nothing off', async () => {

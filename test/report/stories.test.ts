@@ -493,6 +493,22 @@ describe('a receiver in trouble', () => {
     expect(await recover(removing, { sinceMs: 60_000 }, house.clock)).toMatchObject([{ hook: 'y' }]);
   });
 
+  it('that repeats a header as it came keeps no secret in what is kept of its answer', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 400, body: Buffer.from('you sent pässwörd12, ä', 'latin1') });
+    await house.store.create<'Secret'>({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'headers', namespace: 'default' },
+      data: { 'x-password': Buffer.from('pässwörd12').toString('base64') },
+    });
+    house.start();
+    await create('x', [{ name: 'x', webhook: { url: receiver.url, secretRef: { name: 'headers' } } }]);
+    await house.setStatus('x', failed);
+    const { status } = await house.delivery('x', settled);
+    expect(status?.attempts?.at(-1)?.answer).toBe('you sent ***, ä');
+  });
+
   it('that is gone for good is left alone for a day, also after a restart', async () => {
     const receiver = await house.receiver();
     receiver.answer = () => ({ status: 410 });
@@ -534,6 +550,21 @@ describe('a receiver in trouble', () => {
     await redeliver(house.store, keyOf(first), house.clock);
     await house.delivery('x', ({ status }) => status?.phase === 'Delivered');
     expect((await end('z')).status?.phase).toBe('Delivered');
+  });
+
+  it('that one namespace says is gone is told to the others', async () => {
+    const receiver = await house.receiver();
+    receiver.answer = () => ({ status: 410 });
+    house.start();
+    const hooks = (name: string): object[] => [{ name, webhook: { url: `${receiver.url}/gone` } }];
+    await create('x', hooks('x'));
+    await house.setStatus('x', failed);
+    await house.delivery('x', settled);
+    receiver.answer = () => ({ status: 200 });
+    const key = { namespace: 'other', name: 'y' };
+    await house.store.create<'Task'>(taskDraft('y', hooks('y'), key));
+    await house.store.patch('Task', key, { status: failed }, { subresource: 'status' });
+    expect((await house.delivery('y', settled)).status?.phase).toBe('Delivered');
   });
 
   it('that is gone for good at a URL in a Secret is left alone until the Secret changes', async () => {

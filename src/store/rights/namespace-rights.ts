@@ -3,7 +3,7 @@ import { abortable } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import { toError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { isStoreError } from '../errors.ts';
+import { isRefusedByStore, isStoreError } from '../errors.ts';
 import { everyPage } from '../every-page.ts';
 import type { Informers } from '../informer.ts';
 import type { NamespaceAccess } from '../namespace-access.ts';
@@ -103,7 +103,7 @@ export class NamespaceRights implements NamespaceAccess {
           return await book.list(options);
         } catch (thrown) {
           // Whoever may not look has no grant.
-          const isRefused = isStoreError(thrown, 'Unavailable') && thrown.isRefusal;
+          const isRefused = isRefusedByStore(thrown);
           if (isRefused && options.namespace !== undefined) this.#see(options.namespace, undefined);
           throw thrown;
         }
@@ -200,7 +200,7 @@ export class NamespaceRights implements NamespaceAccess {
       // A newer version is on its way through the watch.
       if (isStoreError(thrown, 'Conflict') || isStoreError(thrown, 'NotFound')) return undefined;
       // Work must not wait for a right that it had none of before.
-      if (isStoreError(thrown, 'Unavailable') && thrown.isRefusal) this.#open(namespace);
+      if (isRefusedByStore(thrown)) this.#open(namespace);
       throw thrown;
     }
     this.#said.delete(namespace);

@@ -1,4 +1,4 @@
-import { CelError, compileCel } from '../base/cel.ts';
+import { CelError, type CelProgram, compileCel } from '../base/cel.ts';
 import { TemplateError } from '../base/go-template/template.ts';
 import { parseBodyTemplate } from './body-template.ts';
 import { Payload } from './delivery.ts';
@@ -31,7 +31,7 @@ function hooksFaults(hooks: unknown, root: FieldPath): readonly Fault[] {
   return faults;
 }
 
-/** The filters of hooks that are no CEL, or name what no payload has. */
+/** The filters of hooks that cannot be right. */
 export function filterFaults(hooks: Hooks, root: FieldPath): readonly Fault[] {
   return hooks.flatMap(({ filter }, index) => {
     const message = filter === undefined ? undefined : celFault(filter);
@@ -68,18 +68,42 @@ export function hooksAnnotationFaults(text: string, root: FieldPath): readonly F
   return hooksFaults(hooks, ['hooks']).map((fault) => ({ path, message: `${fault.path}: ${fault.message}` }));
 }
 
-/** Why a filter cannot be right: it is no CEL, or names what no payload has. */
+/** Why a filter cannot be right: it is no CEL, names what no payload has, or never gives a boolean. */
 function celFault(expression: string): string | undefined {
   try {
-    const { references } = compileCel(expression);
+    const { references, evaluate } = compileCel(expression);
     const unknown = references.find(
       ({ variable, field }) => variable !== 'task' || (field !== undefined && !payloadFields.includes(field)),
     );
-    if (unknown === undefined) return undefined;
+    if (unknown === undefined) return valueFault(evaluate);
     const name = [unknown.variable, unknown.field].filter((part) => part !== undefined).join('.');
     return `does not know ${name}; known: ${payloadFields.map((field) => `task.${field}`).join(', ')}`;
   } catch (error) {
     if (error instanceof CelError) return error.message;
     throw error;
   }
+}
+
+/** A payload of the types that all have. */
+const sample = {
+  ...Object.fromEntries(payloadFields.map((field) => [field, 'x'])),
+  outputs: ['branch: x'],
+  results: { branch: 'x' },
+  truncated: [],
+};
+/** What fails whatever the values are. What another value may mend is none of these. */
+const failsAlways = /^(unbound function|found no matching overload|error parsing regexp)/;
+
+/** Why an expression gives no boolean for any payload; undefined when it may for some. */
+function valueFault(evaluate: CelProgram['evaluate']): string | undefined {
+  for (const phase of ['Succeeded', 'Failed']) {
+    try {
+      if (typeof evaluate({ task: { ...sample, phase } }) !== 'boolean')
+        return 'gives neither true nor false: compare with something, such as task.phase == "Failed"';
+    } catch (error) {
+      if (error instanceof CelError && failsAlways.test(error.message))
+        return `always fails: ${error.message}`;
+    }
+  }
+  return undefined;
 }

@@ -29,6 +29,12 @@ export function namespaceNames(value: string, before: readonly string[] = []): r
 }
 
 /** Reads the name of a namespace. */
+export function imageName(value: string): string {
+  if (!/^[\w][\w.:/@-]{0,511}$/.test(value))
+    throw new InvalidArgumentError('Write the name of an image, such as registry.example.com/telos:0.1.0.');
+  return value;
+}
+
 export function namespaceName(value: string): string {
   if (!isNamespace(value)) throw new InvalidArgumentError(`Use ${namespaceForm}.`);
   return value;

@@ -2,6 +2,7 @@ import { type Hook, Hooks } from '../api/hook.ts';
 import type { Draft } from '../api/kinds.ts';
 import { onCompletionAnnotation } from '../api/names.ts';
 import type { Secret } from '../api/secret.ts';
+import { effectiveWorker } from '../api/worker.ts';
 import type { CheckedManifest } from './checked-manifests.ts';
 import { CliError } from './cli-error.ts';
 
@@ -10,6 +11,9 @@ export interface FoundHook {
   readonly hook: Hook;
   readonly namespace: string;
   readonly spawner: string | undefined;
+  /** Of the Tasks that it is told of. */
+  readonly agentType: string | undefined;
+  readonly model: string | undefined;
 }
 
 /** The hooks of TaskSpawners and, by their annotation, of Tasks. @throws CliError when an annotation is wrong */
@@ -21,15 +25,21 @@ export function findHooks(manifests: readonly CheckedManifest[], namespace: stri
       const { spec } = draft as Draft<'TaskSpawner'>;
       const stamped = spec.taskTemplate.metadata?.annotations?.[onCompletionAnnotation];
       const hooks = spec.onCompletion?.hooks ?? annotationHooks(stamped, `${file}: taskspawner/${name}`);
-      return hooks.map((hook) => ({ hook, namespace: where, spawner: name }));
+      return hooks.map((hook) => ({ hook, namespace: where, spawner: name, ...agentOf(spec.taskTemplate) }));
     }
     if (kind !== 'Task') return [];
     const hooks = annotationHooks(
       draft.metadata.annotations?.[onCompletionAnnotation],
       `${file}: task/${name}`,
     );
-    return hooks.map((hook) => ({ hook, namespace: where, spawner: undefined }));
+    const agent = agentOf((draft as Draft<'Task'>).spec);
+    return hooks.map((hook) => ({ hook, namespace: where, spawner: undefined, ...agent }));
   });
+}
+
+function agentOf(spec: Parameters<typeof effectiveWorker>[0]): Pick<FoundHook, 'agentType' | 'model'> {
+  const { type, model } = effectiveWorker(spec);
+  return { agentType: type, model };
 }
 
 function annotationHooks(annotation: string | undefined, where: string): readonly Hook[] {

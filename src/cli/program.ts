@@ -5,7 +5,7 @@ import type { CliIo } from './cli-io.ts';
 import { type CommandSetup, commandSetup } from './command-setup.ts';
 import { addDeliveryCommands } from './delivery-commands.ts';
 import { addEngineCommands, watchNamespaceOption } from './engine-commands.ts';
-import { collectList, collectValues, oneOf } from './flags.ts';
+import { collectList, collectValues, imageName, oneOf } from './flags.ts';
 import { addGlobalOptions } from './global-options.ts';
 import { version } from './version.ts';
 
@@ -161,7 +161,9 @@ function addOtherCommands(program: Command, { add, handle }: CommandSetup): void
       ).argParser(oneOf('companion', 'standalone')),
     )
     .addOption(watchNamespaceOption())
-    .option('--image <image>', `the container image (default: telos:${version})`);
+    .addOption(
+      new Option('--image <image>', `the container image (default: telos:${version})`).argParser(imageName),
+    );
   handle(manifests, async (context, _args, flags) => {
     (await import('./commands/manifests.ts')).printManifests(context, flags as object);
   });

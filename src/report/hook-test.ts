@@ -37,8 +37,8 @@ export interface ShownRequest {
 /** Whether the hook wants this payload at all. */
 export type HookMatch =
   | { readonly wanted: true }
-  /** By its phases or its filter, and why. */
-  | { readonly wanted: false; readonly message: string };
+  /** By its phases or its filter, and why. `isFault`: its filter could not say. */
+  | { readonly wanted: false; readonly message: string; readonly isFault: boolean };
 
 /** One hook, ready to be tried. */
 export interface HookTest {
@@ -79,17 +79,17 @@ export async function prepareHookTest(
 /** A payload as a Task that ended in this phase would give it. */
 export function samplePayload(
   phase: TerminalPhase,
-  where: { readonly namespace: string; readonly spawner?: string | undefined },
+  of: Pick<Payload, 'namespace' | 'spawner' | 'agentType' | 'model'>,
   nowMs: number,
 ): Payload {
   return {
     task: 'sample-task',
-    namespace: where.namespace,
-    spawner: where.spawner,
+    namespace: of.namespace,
+    spawner: of.spawner,
     phase,
     message: phase === 'Succeeded' ? 'Task completed successfully' : 'Task failed',
-    agentType: 'claude-code',
-    model: 'sample-model',
+    agentType: of.agentType,
+    model: of.model,
     startTime: rfc3339(nowMs - 90_000),
     completionTime: rfc3339(nowMs),
     outputs: ['branch: sample-branch', 'cost-usd: 0.42'],
@@ -113,13 +113,13 @@ function shownRequest({ request, secretHeaders, urlVersion }: PreparedRequest): 
 
 function matchOf(hook: Hook, payload: Payload): HookMatch {
   if (hook.phases?.length && !hook.phases.includes(payload.phase))
-    return { wanted: false, message: `its phases leave out ${payload.phase}` };
+    return { wanted: false, message: `its phases leave out ${payload.phase}`, isFault: false };
   if (hook.filter === undefined) return { wanted: true };
   try {
     const value = new Filters().evaluate(hook.filter, payload);
     if (value === true) return { wanted: true };
-    return { wanted: false, message: `its filter gives ${String(value)}` };
+    return { wanted: false, message: `its filter gives ${String(value)}`, isFault: value !== false };
   } catch (error) {
-    return { wanted: false, message: `its filter fails: ${(error as Error).message}` };
+    return { wanted: false, message: `its filter fails: ${(error as Error).message}`, isFault: true };
   }
 }

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -100,6 +101,31 @@ describe('hooks test', () => {
     expect(result.stdout).toContain('hook chat: POST');
     expect(result.stdout).not.toContain('canary-value');
     expect(received).toEqual([]);
+  });
+
+  test('tells of the agent type and model of the Tasks that the hook is for', async () => {
+    const args = ['hooks', 'test', '-f', await manifest(), '--hook', 'oncall', ...trust];
+    await sandbox.telos(args);
+    expect(JSON.parse(received[0]?.body ?? '')).toMatchObject({ agentType: 'command' });
+  });
+
+  test('fails when a filter cannot say whether the hook is told', async () => {
+    const text = (await readFile(await manifest(), 'utf8')).replace(
+      'name: chat',
+      'name: chat\n        filter: task.results["nothing"] == "1"',
+    );
+    const file = await sandbox.file('filter.yaml', text);
+    const { stderr, exitCode } = await sandbox.telos([
+      'hooks',
+      'test',
+      '-f',
+      file,
+      '--hook',
+      'chat',
+      ...trust,
+    ]);
+    expect(stderr).toMatch(/^hook chat would not be told: its filter fails: field not found: nothing/);
+    expect(exitCode).toBe(1);
   });
 
   test('says when a hook would not be told of the phase asked for', async () => {

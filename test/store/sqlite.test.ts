@@ -1,4 +1,16 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -127,6 +139,31 @@ describe('the file', () => {
     const trouble = openStore().then((damaged) => damaged.list('Task'));
     const error = await refused('Damaged', trouble);
     expect(error.message).toContain('restore it from a backup');
+  });
+
+  test.each([
+    ['moved', (file: string) => rename(file, `${file}.old`)],
+    [
+      'replaced',
+      async (file: string) => {
+        await rename(file, `${file}.old`);
+        await copyFile(`${file}.old`, file);
+      },
+    ],
+  ])('a file that is %s takes no write, says so, and does again when it is back', async (_what, move) => {
+    const store = await openStore();
+    await create(store, 'before');
+    await move(path);
+    const message = expect.stringContaining(
+      'its file was moved, removed or replaced; put the same file back',
+    );
+    const refused = { code: 'Unavailable', message };
+    await expect(create(store, 'lost')).rejects.toMatchObject(refused);
+    await expect(store.ping()).rejects.toMatchObject(refused);
+    await rename(`${path}.old`, path);
+    await store.ping();
+    await create(store, 'after');
+    expect(await listNames(store)).toEqual(['after', 'before']);
   });
 
   test('an empty file, as a crash may leave it, is taken', async () => {

@@ -36,9 +36,9 @@ export async function testHooks(context: CommandContext, flags: HooksTestFlags):
   const settings = { hookSecrets: flags.hookSecrets ?? 'any', version };
   const trials: Trial[] = [];
   try {
-    for (const { hook, namespace, spawner } of hooks) {
+    for (const { hook, namespace, ...of } of hooks) {
       const phase = flags.phase ?? hook.phases?.[0] ?? 'Succeeded';
-      const payload = samplePayload(phase, { namespace, spawner }, clock.now());
+      const payload = samplePayload(phase, { namespace, ...of }, clock.now());
       const deps = { guard, clock, secrets };
       const test = await prepareHookTest({ hook, namespace, payload }, settings, deps);
       const trial: Trial = { test, result: flags.print ? undefined : await test.send(context.signal) };
@@ -60,6 +60,7 @@ interface Trial {
 }
 
 function isGood({ test, result }: Trial): boolean {
+  if (!test.match.wanted && test.match.isFault) return false;
   return result === undefined ? test.prepared.kind === 'ready' : result.verdict.kind === 'delivered';
 }
 

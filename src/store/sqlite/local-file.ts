@@ -9,6 +9,7 @@ import type { Key } from '../store.ts';
 import { parseObject, writtenKind, writtenMetadata } from '../written.ts';
 import { Compactor } from './compactor.ts';
 import { type Addition, type Decision, decideCreate, decideDelete, decideReplace } from './decide-write.ts';
+import { FilePlace } from './file-place.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { StoreHealth } from './health.ts';
 import { type ListPosition, type ListQuery, readList } from './list-reader.ts';
@@ -49,6 +50,7 @@ export async function openLocalFile(options: FileOptions): Promise<ResourceFile>
 class LocalFile implements ResourceFile {
   readonly path: string;
   readonly #tables: Tables;
+  readonly #place: FilePlace;
   readonly #writer: Writer;
   readonly #feed: WatchFeed;
   readonly #garbage: GarbageCollector;
@@ -59,8 +61,10 @@ class LocalFile implements ResourceFile {
     this.path = tables.connection.path;
     this.#tables = tables;
     this.#health = new StoreHealth(clock, log);
+    this.#place = new FilePlace(this.path);
     this.#writer = new Writer(
       tables,
+      this.#place,
       clock,
       (transaction) => this.#committed(transaction),
       (error) => this.#health.failed(error),
@@ -123,7 +127,10 @@ class LocalFile implements ResourceFile {
   }
 
   async ping(): Promise<void> {
-    this.#reading(() => this.#tables.compactedVersion());
+    this.#reading(() => {
+      this.#place.check();
+      this.#tables.compactedVersion();
+    });
     if (this.#health.isDamaged) throw this.#health.trouble;
     // It can be read; whether it can be written again is found out by writing.
     if (this.#health.trouble !== undefined) await this.#writer.write((transaction) => transaction.touch());

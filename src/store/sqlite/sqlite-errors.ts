@@ -15,6 +15,10 @@ export function isSqliteError(thrown: unknown): boolean {
 /** What SQLite's result codes mean to whoever runs Telos: what is wrong, and what to do. First match counts. */
 const troubles: readonly (readonly [code: string, what: string])[] = [
   ['SQLITE_FULL', 'the disk is full; free some space, no restart is needed'],
+  [
+    'SQLITE_READONLY_DBMOVED',
+    'its file was moved, removed or replaced; put the same file back, or stop Telos and start it with the new one',
+  ],
   ['SQLITE_READONLY', 'it cannot be written; give this user the right to write the file and its folder'],
   ['SQLITE_PERM', 'access is not permitted; give this user the right to read and write the file'],
   ['SQLITE_AUTH', 'access is not permitted; give this user the right to read and write the file'],

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { toError } from '../../base/errors.ts';
+import type { FilePlace } from './file-place.ts';
 import { DamagedRowError, isBusy, isSqliteError, toStoreError } from './sqlite-errors.ts';
 import type { Tables } from './tables.ts';
 import { Transaction } from './transaction.ts';
@@ -22,6 +23,7 @@ interface Pending {
  */
 export class Writer {
   readonly #tables: Tables;
+  readonly #place: FilePlace;
   readonly #clock: Clock;
   readonly #onCommit: (transaction: Transaction) => void;
   readonly #onFailure: (error: Error) => void;
@@ -33,11 +35,13 @@ export class Writer {
   /** `onFailure` is told of each transaction that could not be. */
   constructor(
     tables: Tables,
+    place: FilePlace,
     clock: Clock,
     onCommit: (transaction: Transaction) => void,
     onFailure: (error: Error) => void,
   ) {
     this.#tables = tables;
+    this.#place = place;
     this.#clock = clock;
     this.#onCommit = onCommit;
     this.#onFailure = onFailure;
@@ -79,6 +83,7 @@ export class Writer {
     let settle: readonly (() => void)[];
     try {
       settle = this.#runBatch(transaction, taken);
+      if (transaction.isChanged) this.#place.check();
       this.#tables.connection.run(transaction.isChanged ? 'COMMIT' : 'ROLLBACK');
     } catch (thrown) {
       this.#giveUp(taken, thrown);

@@ -83,6 +83,8 @@ export class Fleet {
     await this.awake();
     await Promise.all(
       [...this.#living.keys()].map(async (engine) => {
+        // One that was only just started may not even listen to the signal.
+        await Promise.race([engine.ready, this.failed]);
         this.#living.delete(engine);
         const exitCode = await engine.stop();
         if (exitCode !== 0) throw new Error(`an engine ended with ${exitCode}:\n${endOf(engine)}`);

@@ -18,6 +18,9 @@ const forgetMs = 4_000;
 const awayMs = 1_000;
 /** How long rights are gone: longer than a Lease lasts. */
 const forbiddenMs = 3_000;
+/** How long one engine is cut off: about as long as a Lease lasts, so that some come back before others take over. */
+const shortestCutOffMs = 1_000;
+const longestCutOffMs = 4_500;
 /** How long a Secret is another one, and then how long it is gone. */
 const secretMs = 1_000;
 /** Where the rights of Telos's ServiceAccount are, as `telos manifests` has them. */
@@ -50,14 +53,14 @@ export interface ClusterTroubleOptions {
 
 /**
  * What happens to a cluster: its API server is killed, etcd freezes, the API server forgets the past, rights and Secrets
- * are taken away and given back, connections break, and somebody else writes to the same Tasks.
+ * are taken away and given back, engines are cut off, connections break, and somebody else writes to the same Tasks.
  */
 export class ClusterTrouble implements Trouble {
   /** Its Secret may not be there. */
   readonly attempts = ['SecretNotFound'] as const;
   readonly #options: ClusterTroubleOptions;
   readonly #random: Random;
-  readonly #counts = { killed: 0, frozen: 0, forbidden: 0, secrets: 0, cuts: 0, storm: 0 };
+  readonly #counts = { killed: 0, frozen: 0, cutOff: 0, forbidden: 0, secrets: 0, cuts: 0, storm: 0 };
   /** Tasks by name, the newest last. */
   readonly #newest = new Map<string, Key>();
   readonly #running: Promise<unknown>[] = [];
@@ -69,10 +72,11 @@ export class ClusterTrouble implements Trouble {
   }
 
   get counts(): Readonly<Record<string, number>> {
-    const { killed, frozen, forbidden, secrets: changed, cuts, storm } = this.#counts;
+    const { killed, frozen, cutOff, forbidden, secrets: changed, cuts, storm } = this.#counts;
     return {
       'API server killed': killed,
       [`etcd frozen for ${this.#options.freezeMs / 1000} s`]: frozen,
+      'replicas cut off alone': cutOff,
       'rights taken away and given back': forbidden,
       'Secrets changed, removed and given back': changed,
       'connections cut': cuts,
@@ -106,7 +110,14 @@ export class ClusterTrouble implements Trouble {
   /** The great ones, one after another; all of them before it ends. */
   async #cycle(): Promise<void> {
     do {
-      for (const happens of [this.#kill, this.#forget, this.#forbid, this.#changeSecrets, this.#freeze]) {
+      for (const happens of [
+        this.#kill,
+        this.#forget,
+        this.#cutOff,
+        this.#forbid,
+        this.#changeSecrets,
+        this.#freeze,
+      ]) {
         await delay(this.#random.between(1_000, longestCalmMs + this.#options.freezeMs / 2));
         await happens.call(this);
       }
@@ -143,6 +154,19 @@ export class ClusterTrouble implements Trouble {
     this.#counts.cuts += way.cut();
     await delay(forgetMs);
     way.forgetful = false;
+  }
+
+  /** One engine reaches the API server no more, while the others and the receivers are as near as ever. */
+  async #cutOff(): Promise<void> {
+    const { way } = this.#options;
+    let { engines } = way;
+    // All connections may have been cut just now.
+    for (; engines.length === 0; engines = way.engines) await delay(50);
+    const engine = engines[this.#random.between(0, engines.length - 1)] ?? '';
+    way.cutOff(engine);
+    await delay(this.#random.between(shortestCutOffMs, longestCutOffMs));
+    way.reconnect(engine);
+    this.#counts.cutOff += 1;
   }
 
   /** Takes rights from Telos's ServiceAccount, those to its Leases or all others, and gives them back. */

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -50,10 +51,15 @@ export async function openKubernetesStand({ folder, caFile, seed, kills }: Stand
       if (name !== 'default') await plane.admin.create('v1/namespaces', { metadata: { name } });
     const { server, ca } = readKubeconfig(plane.kubeconfig);
     const way = await TroubledWay.open(server, ca);
-    const kubeconfig = join(folder, 'kubeconfig');
+    const tokenFile = join(folder, 'token');
     const renew = async (): Promise<void> => {
       const token = await plane.admin.serviceAccountToken(account.namespace, account.name);
-      await writeFile(kubeconfig, formatKubeconfig({ server: way.url, token }), { mode: 0o600 });
+      await writeFile(tokenFile, token, { mode: 0o600 });
+    };
+    const kubeconfigOf = (engine: string): string => {
+      const path = join(folder, `kubeconfig-${engine}`);
+      writeFileSync(path, formatKubeconfig({ server: way.urlFor(engine), tokenFile }));
+      return path;
     };
     await renew();
 
@@ -78,11 +84,10 @@ export async function openKubernetesStand({ folder, caFile, seed, kills }: Stand
       env,
       trouble,
       sharing,
-      startEngine: (start) =>
-        startEngine(
-          { storeName: 'kubernetes', caFile, startedAt, flags: shardFlags, env: { KUBECONFIG: kubeconfig } },
-          start,
-        ),
+      startEngine: (start) => {
+        const env = { KUBECONFIG: kubeconfigOf(`engine-${start.number}`) };
+        return startEngine({ storeName: 'kubernetes', caFile, startedAt, flags: shardFlags, env }, start);
+      },
       async close() {
         await store.close();
         await way.close();

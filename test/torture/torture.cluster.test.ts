@@ -15,6 +15,7 @@ describe.skipIf(programs === undefined)('the torture on Kubernetes', () => {
       /^ +by signal +SIGKILL 3, SIGTERM 1, SIGSTOP 2$/m,
       /^API server killed +[1-9]/m,
       /^etcd frozen for 4 s +[1-9]/m,
+      /^replicas cut off alone +[1-9]/m,
       /^rights taken away and given back +[1-9]/m,
       /^Secrets changed, removed and given back +[1-9]/m,
       /^connections cut +[1-9]/m,

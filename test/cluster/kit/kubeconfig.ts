@@ -9,6 +9,8 @@ export interface Connection {
   /** What its certificate is checked against, PEM; absent: the authorities that the machine trusts. */
   readonly ca?: string;
   readonly token?: string;
+  /** The file that the token is in, which changes in time. */
+  readonly tokenFile?: string;
   /** The client's certificate and key, PEM. */
   readonly cert?: string;
   readonly key?: string;
@@ -16,7 +18,7 @@ export interface Connection {
 
 /** The kubeconfig that says the same as the connection. */
 export function formatKubeconfig(connection: Connection): string {
-  const { server, ca, token, cert, key } = connection;
+  const { server, ca, token, tokenFile, cert, key } = connection;
   const base64 = (text: string): string => Buffer.from(text).toString('base64');
   return stringify({
     apiVersion: 'v1',
@@ -31,6 +33,7 @@ export function formatKubeconfig(connection: Connection): string {
         name: 'test',
         user: {
           ...(token && { token }),
+          ...(tokenFile && { tokenFile }),
           ...(cert && key && { 'client-certificate-data': base64(cert), 'client-key-data': base64(key) }),
         },
       },

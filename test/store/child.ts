@@ -5,6 +5,8 @@ import { silentLogger } from '../../src/base/log.ts';
 import { StoreError } from '../../src/store/errors.ts';
 import { acquireEngineLock } from '../../src/store/sqlite/engine-lock.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { compacted } from './compacted.ts';
 
 // A second process on one store, for tests. Answers every line on stdin with one on stdout.
 const [path = '', role = ''] = process.argv.slice(2);
@@ -27,6 +29,15 @@ async function main(): Promise<void> {
     acquireEngineLock(path);
     tell(`locked by ${process.pid}`);
     setInterval(() => {}, 60_000);
+    return;
+  }
+  if (role === 'delete Secret a and age') {
+    const clock = new ManualClock();
+    const store = await openSqliteStore({ path, clock, log: silentLogger });
+    await store.delete('Secret', { namespace: 'default', name: 'a' });
+    await compacted(clock, store, 'b');
+    await store.close();
+    tell('aged');
     return;
   }
   const store = await openSqliteStore({ path, clock: systemClock, log: silentLogger });

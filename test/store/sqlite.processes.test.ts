@@ -3,14 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { Draft } from '../../src/api/kinds.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { acquireEngineLock } from '../../src/store/sqlite/engine-lock.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../../src/store/store.ts';
-import { bundleProgram, ChildProgram } from '../support/child-program.ts';
+import { bundleProgram, ChildProgram, childEnvironment } from '../support/child-program.ts';
 import { until, untilGone } from '../support/until.ts';
-import { refused } from './contract.ts';
+import { refused, taskDraft } from './contract.ts';
 
 let programFolder: string;
 let program: string;
@@ -59,6 +60,29 @@ test('a watch sees what another process writes', async () => {
   const gone = untilGone(here, 'Task', key);
   child.say('delete a');
   await gone;
+});
+
+test('a watch of a process that stood still while others wrote more than is kept is Gone: nothing is missed in silence', async () => {
+  const here = await openStore();
+  const secret = (name: string): Draft<'Secret'> => ({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name },
+  });
+  await here.create<'Task'>(taskDraft({ name: 'b' }));
+  const { resourceVersion } = await here.list('Secret');
+  const watch = here.watch('Secret', { resourceVersion })[Symbol.asyncIterator]();
+  const first = watch.next();
+  await here.create<'Secret'>(secret('a'));
+  expect((await first).value).toMatchObject({ type: 'ADDED' });
+  const next = watch.next();
+  // The event loop of this process stands still meanwhile, as one does that got SIGSTOP.
+  const other = spawnSync(process.execPath, [program, path, 'delete Secret a and age'], {
+    encoding: 'utf8',
+    env: childEnvironment,
+  });
+  expect([other.stdout, other.stderr]).toEqual(['aged\n', '']);
+  await refused('Gone', next);
 });
 
 test('after kill -9 every acknowledged write is there, and each write whole', async () => {

@@ -18,12 +18,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Draft } from '../../src/api/kinds.ts';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/log.ts';
-import { eventLifetimeMs, historyMs, historyRevisions } from '../../src/store/sqlite/compactor.ts';
+import { eventLifetimeMs, historyRevisions } from '../../src/store/sqlite/compactor.ts';
 import { acquireEngineLock } from '../../src/store/sqlite/engine-lock.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { ResourceStore } from '../../src/store/store.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { untilGone } from '../support/until.ts';
+import { compacted } from './compacted.ts';
 import { ownerOf, refused, seen, take, taskDraft } from './contract.ts';
 
 let folder: string;
@@ -325,26 +326,6 @@ describe('watches far behind', () => {
 });
 
 describe('history', () => {
-  async function compacted(clock: ManualClock, store: ResourceStore, name: string): Promise<void> {
-    const start = (await store.get('Task', key(name))).metadata.resourceVersion;
-    for (let from = 0; from < historyRevisions; from += 1000) {
-      await Promise.all(Array.from({ length: 1000 }, (_, index) => touch(store, name, `${from + index}`)));
-    }
-    clock.advance(historyMs + 60_000);
-    // The write is queued behind the steps that the clock has set off, as far as they have got.
-    for (;;) {
-      await store.patch('Task', key(name), { metadata: { annotations: { wait: String(Math.random()) } } });
-      const probe = store.watch('Task', { resourceVersion: start })[Symbol.asyncIterator]();
-      const gone = await probe.next().then(
-        () => false,
-        (error: { code: string }) => error.code === 'Gone',
-      );
-      await probe.return?.();
-      if (gone) return;
-      clock.advance(20_000);
-    }
-  }
-
   test('that is old goes: versions and tokens of that time are Gone, resources stay', async () => {
     const clock = new ManualClock();
     const store = await openStore(path, clock);

@@ -24,6 +24,9 @@ export async function bundleProgram(entry: string, folder: string): Promise<stri
   return outfile;
 }
 
+/** What a bundled program needs to find the packages that are not in it. */
+export const childEnvironment = { ...process.env, NODE_PATH: join(root, 'node_modules') };
+
 /** A process of our own, spoken to line by line. */
 export class ChildProgram {
   readonly process: ChildProcess;
@@ -33,7 +36,7 @@ export class ChildProgram {
     const [command, ...rest] = [...wrapper, process.execPath, file, ...args];
     this.process = spawn(command ?? process.execPath, rest, {
       stdio: ['pipe', 'pipe', 'inherit'],
-      env: { ...process.env, NODE_PATH: join(root, 'node_modules') },
+      env: childEnvironment,
     });
     const { stdout } = this.process;
     if (stdout === null) throw new Error('the child has no stdout');

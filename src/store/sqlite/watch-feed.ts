@@ -36,6 +36,7 @@ interface Watcher {
  * F2. A watcher is a cursor: it reads from `#recent`, or, when it is further behind, from the table. So a slow
  *     one costs no memory; one slower than the history is kept is told `Gone`.
  * F3. A watcher that waits has seen everything up to `#seen`.
+ * F4. When others compacted what the feed itself had yet to read, all watchers are told `Gone`.
  */
 export class WatchFeed {
   readonly #tables: Tables;
@@ -196,15 +197,18 @@ export class WatchFeed {
     this.#readUpTo(this.#tables.currentVersion());
   }
 
+  /** Takes in what others committed. A process that stood still for long may find parts of it compacted by them. */
   #readUpTo(version: number): void {
+    const start = this.#seen;
     while (this.#seen < version) {
       const revisions = this.#tables.revisions(this.#seen, version, batchSize);
-      if (revisions.length === 0) {
-        this.#seen = version;
-        return;
-      }
+      if (revisions.length === 0) this.#seen = version;
       this.#take(revisions);
     }
+    // Asked afterwards: they may have compacted while we read.
+    if (start >= this.#tables.compactedVersion()) return;
+    for (const watcher of this.#watchers)
+      end(watcher, gone(`changes after version ${start} are no longer kept`));
   }
 
   /** Appends changes that follow `#seen` and wakes whom they concern. */
